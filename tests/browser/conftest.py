@@ -1,0 +1,157 @@
+"""A workbench that runs as people start it, and a browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOON = 60_000  # milliseconds that the browser waits for something that is quick on a quiet computer
+
+
+class App:
+    """`python app.py` in a process of its own.
+
+    Args:
+        home: its folder.
+        port: where it answers; the same one again after a restart, so that an open page finds it.
+    """
+
+    def __init__(self, home: Path, port: int | None = None) -> None:
+        self.home = home
+        self.port = port or free_port()
+        self.process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> App:
+        """Start it and wait until it answers."""
+        command = [sys.executable, "app.py", "--no-browser", "--port", str(self.port), "--home", str(self.home)]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+        lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=lambda: [lines.put(line) for line in self.process.stderr], daemon=True).start()
+        said, deadline = [], time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                said.append(lines.get(timeout=0.2))
+            except queue.Empty:
+                if self.process.poll() is not None:
+                    break
+                continue
+            found = re.search(r"http://\S+", said[-1])
+            if found:
+                self.url = found.group()
+                return self
+        raise AssertionError("the page did not open:\n" + "".join(said))
+
+    def kill(self) -> None:
+        """As a power cut would do it."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        """As Ctrl-C does it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(timeout=90)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def browser(browser_path: str) -> Iterator[Any]:
+    """The browser, started once."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Any]:
+    """Opens pages as a reader of a language on a screen of a width would; all are closed after the test."""
+    contexts = []
+
+    def opened(url: str, lang: str = "en", width: int = 1280, dark: bool = False) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            locale="zh-CN" if lang == "zh" else "en-US",
+            color_scheme="dark" if dark else "light",
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(SOON)
+        page.goto(url)
+        page.wait_for_selector("button[role=tab]")
+        page.wait_for_selector("#chip-run")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """One workbench for the tests of a file."""
+    running = App(tmp_path_factory.mktemp("app") / "home").start()
+    yield running
+    running.close()
+
+
+TABS = ("model", "data", "train", "run", "export", "chat")
+
+
+def show(page: Any, tab: str) -> None:
+    """Open a tab."""
+    page.locator("#tabs button[role=tab]").nth(TABS.index(tab)).click()
+
+
+def choose(page: Any, elem_id: str, option: str) -> None:
+    """Choose an entry of a dropdown by the beginning of its words."""
+    page.locator(f"#{elem_id} input").click()
+    page.locator("[role=option]").filter(has_text=option).first.click()
+
+
+def runs_of(home: Path) -> list[dict[str, Any]]:
+    """The records in a home, newest first."""
+    import json
+
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (home / "runs").glob("*/run.json")]
+    return sorted(found, key=lambda record: record["created"], reverse=True)
+
+
+def wait_until(found: Any, seconds: float = 240.0) -> Any:
+    """Wait until `found()` gives something true, and give it back."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = found()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError("this did not happen in time")

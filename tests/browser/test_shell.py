@@ -1,0 +1,231 @@
+"""The page in a browser, with an engine double behind it: guide, languages, form, and how it looks on a phone."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import TABS, free_port, show, wait_until
+from tests.ui_double import FakeEngine
+from workbench.bootstrap import environment
+
+environment()
+
+SECONDS = 3.0  # that a run of the double takes
+
+# Every visible text, and what is said to screen readers and in tooltips.
+WORDS = """() => {
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode.textContent.trim(), parent = walker.currentNode.parentElement;
+    if (text && !['SCRIPT', 'STYLE'].includes(parent.tagName) && parent.getClientRects().length) found.push(text);
+  }
+  for (const element of document.querySelectorAll('[placeholder], [aria-label], [title], [alt]'))
+    if (element.getClientRects().length)
+      for (const name of ['placeholder', 'aria-label', 'title', 'alt'])
+        if (element.getAttribute(name)) found.push(element.getAttribute(name));
+  return found;
+}"""
+# Names, which are the same everywhere, and the rows of the English data set.
+NAMES = r"CPU ·|English|Adam .*|run\.yaml|Top-p|\w+ForCausalLM|old-model|Qwen3 .*|(pirate|wuxia)-voice.*|SFT|starter"
+ENGLISH_ROWS = r"What colour.*|Who are.*|How many.*|Arr.*|I be.*|Seven.*|.*ye landlubber!"
+
+
+class Double:
+    """A page with its engine."""
+
+    def __init__(self, home: Path) -> None:
+        from workbench.ui.page import start
+
+        self.engine = FakeEngine(home, seconds=SECONDS)
+        self.served = start(self.engine, port=free_port())
+        self.url = self.served.url
+
+
+@pytest.fixture
+def double(tmp_path: Path) -> Iterator[Double]:
+    made = Double(tmp_path)
+    yield made
+    made.served.close()
+
+
+def guide_click(page: Any) -> str:
+    """Press the guide's button; its words, once they have changed."""
+    before = page.inner_text("#guide-next")
+    page.click("#guide-next")
+    page.wait_for_function("before => document.querySelector('#guide-next')?.innerText !== before", arg=before)
+    return page.inner_text("#guide-next")
+
+
+@pytest.mark.parametrize(
+    ("lang", "talk", "data"), [("en", "Talk to it", "pirate-voice"), ("zh", "和它聊聊", "wuxia-voice")]
+)
+def test_five_clicks_lead_from_the_empty_page_to_the_tuned_models_answer(
+    double: Double, open_page: Any, lang: str, talk: str, data: str
+) -> None:
+    page = open_page(double.url, lang=lang)
+    for _ in range(3):
+        guide_click(page)
+    page.wait_for_function("talk => document.querySelector('#guide-next').innerText === talk", arg=talk)
+    assert [config.data.train for config in double.engine.submitted] == [data]
+    assert double.engine.submitted[0].optimization.learning_rate == 0.003  # the preset's
+    guide_click(page)
+    guide_click(page)
+    page.wait_for_function("() => document.querySelector('#chat-tuned')?.innerText.includes('matey')")
+    assert "The sky is blue." in page.inner_text("#chat-base")
+    asked = {messages[-1]["content"] for _, _, messages in double.engine.asked}
+    assert asked == {"What colour is the sky?" if lang == "en" else "天空是什么颜色？"}
+
+
+def test_the_guide_can_be_closed_stays_closed_and_comes_back(double: Double, open_page: Any) -> None:
+    page = open_page(double.url)
+    page.wait_for_selector("#guide-next")
+    page.click("#guide-close")
+    page.wait_for_selector("#guide-next", state="detached")
+    page.reload()
+    page.wait_for_selector("#chip-run")
+    page.wait_for_timeout(1500)  # nothing comes
+    assert page.query_selector("#guide-next") is None
+    page.click("#guide-open")
+    page.wait_for_selector("#guide-next")
+
+
+def test_the_switch_turns_the_whole_page_chinese_and_loses_nothing_typed(double: Double, open_page: Any) -> None:
+    page = open_page(double.url)
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    kept = page.evaluate("localStorage.getItem('workbench-form')")
+    page.fill("#field-optimization-learning_rate input", "0.0123")
+    page.press("#field-optimization-learning_rate input", "Tab")
+    page.wait_for_function("kept => localStorage.getItem('workbench-form') !== kept", arg=kept)
+    page.click("[data-set-lang=zh]")
+    page.wait_for_selector("html[data-lang=zh]")
+    page.wait_for_selector("#chip-run")
+    assert page.title() == "微调工作台" and page.evaluate("navigator.language") == "zh-CN"
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    assert page.input_value("#field-optimization-learning_rate input") == "0.0123"
+    english = set()
+    for tab in TABS:
+        show(page, tab)
+        page.wait_for_timeout(700)
+        for fold in page.query_selector_all(f"#tab-{tab} button.label-wrap:not(.open)"):
+            if fold.is_visible():
+                fold.click()
+        page.wait_for_timeout(400)
+        english |= {
+            said for said in page.evaluate(WORDS)
+            if re.search("[A-Za-z]{3}", said) and not re.search("[\u4e00-\u9fff]", said)
+        }  # fmt: skip
+    left = {said for said in english if not re.fullmatch(f"{NAMES}|{ENGLISH_ROWS}", said)}
+    assert left == set()
+
+
+def test_a_wrong_value_is_marked_at_its_field_at_once(double: Double, open_page: Any) -> None:
+    page = open_page(double.url)
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    page.click("#fold-adapter > button")
+    page.fill("#field-adapter-rank input", "0")
+    page.press("#field-adapter-rank input", "Tab")
+    page.wait_for_selector("#problem-adapter-rank [role=alert]")
+    page.click("#train-start")
+    page.wait_for_timeout(800)
+    assert not double.engine.submitted
+    page.fill("#field-adapter-rank input", "8")
+    page.press("#field-adapter-rank input", "Tab")
+    page.wait_for_selector("#problem-adapter-rank [role=alert]", state="detached")
+    page.click("#train-start")
+    wait_until(lambda: double.engine.submitted)
+    assert double.engine.submitted[0].adapter.rank == 8
+
+
+def test_the_options_of_a_method_are_shown_with_it_and_reach_the_run(double: Double, open_page: Any) -> None:
+    page = open_page(double.url)
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    assert page.query_selector("#fold-method-dpo") is None
+    page.click("#field-method-kind input")
+    page.locator("[role=option]").filter(has_text="DPO").click()
+    page.click("#fold-method-dpo > button")
+    page.fill("#field-method-beta input", "0.25")
+    page.press("#field-method-beta input", "Tab")
+    page.click("#train-start")
+    wait_until(lambda: double.engine.submitted)
+    assert double.engine.submitted[0].values()["method"]["beta"] == 0.25
+
+
+def test_a_message_in_the_corner_is_chinese_from_title_to_end(double: Double, open_page: Any) -> None:
+    page = open_page(double.url, lang="zh")
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    page.fill("#field-optimization-learning_rate input", "5")
+    page.click("#train-start")
+    page.wait_for_selector(".toast-title")
+    assert not re.search("[A-Za-z]", page.inner_text(".toast-wrap"))
+
+
+def test_a_preset_fills_the_form(double: Double, open_page: Any) -> None:
+    page = open_page(double.url)
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    page.fill("#field-optimization-batch_size input", "7")
+    page.click("#train-preset input")
+    page.locator("[role=option]").filter(has_text="First run in Chinese").click()
+    page.wait_for_function("() => document.querySelector('#field-optimization-batch_size input').value === '4'")
+    assert page.input_value("#field-data-train input") == "Wuxia voice (Chinese)"
+
+
+def test_the_model_chosen_on_one_tab_is_the_one_that_trains(double: Double, open_page: Any) -> None:
+    page = open_page(double.url)
+    page.locator("#model-choice label").filter(has_text="Qwen3").click()
+    page.wait_for_function("() => document.querySelector('#model-about').innerText.includes('596M')")
+    kept = page.evaluate("localStorage.getItem('workbench-tab')")
+    show(page, "train")
+    page.wait_for_function("() => document.querySelector('#field-model-base input').value.startsWith('Qwen3')")
+    page.wait_for_function("kept => localStorage.getItem('workbench-tab') !== kept", arg=kept)
+    page.reload()
+    page.wait_for_selector("#tab-train-button[aria-selected=true]")  # where it was left
+    show(page, "model")
+    page.wait_for_selector("#model-choice label.selected")
+    wait_until(lambda: "Qwen3" in page.inner_text("#model-choice label.selected"))
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_phone_shows_every_tab_in_two_header_lines_without_scrolling_sideways(
+    double: Double, open_page: Any, lang: str
+) -> None:
+    page = open_page(double.url, lang=lang, width=390)
+    for tab in TABS:
+        show(page, tab)
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+        box = page.locator(f"#tab-{tab}-button").bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    assert page.locator("#header").bounding_box()["height"] <= 72
+
+
+def test_an_idle_page_asks_once_a_second_and_nobody_else(double: Double, open_page: Any) -> None:
+    page = open_page(double.url)
+    page.wait_for_timeout(2500)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(4000)
+    assert all(url.startswith(double.url) for url in asked)
+    assert len(asked) <= 8
+
+
+def test_the_second_workbench_takes_the_next_port(double: Double, tmp_path: Path) -> None:
+    from workbench.ui.page import start
+
+    second = start(FakeEngine(tmp_path / "other"), port=double.served.port)
+    try:
+        assert second.port != double.served.port
+        socket.create_connection(("127.0.0.1", second.port), timeout=5).close()
+    finally:
+        second.close()

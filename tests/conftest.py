@@ -1,0 +1,75 @@
+"""What every test gets: no network, no telemetry, and torch only where it is asked for."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from workbench.bootstrap import environment
+
+# Before anything imports a library that reads these.
+environment()
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+_BROWSER_TESTS = Path(__file__).parent / "browser"
+_HERE = ("localhost", "127.", "::1", "0.0.0.0", "::")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first, the browser's last and marked `browser`."""
+    for item in items:
+        if _BROWSER_TESTS in item.path.parents:
+            item.add_marker("browser")
+    items.sort(key=lambda item: _BROWSER_TESTS in item.path.parents)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Only this machine can be reached, and the Hub's library is told that it is offline."""
+    assert os.environ.get("HF_HUB_OFFLINE") == "1", "HF_HUB_OFFLINE must be 1, so that no test goes to the Hub"
+    connect, lookup = socket.socket.connect, socket.getaddrinfo
+
+    def local_connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not str(address[0]).startswith(_HERE):
+            raise OSError(f"tests don't use the network, and this goes to {address[0]}")
+        connect(self, address)
+
+    def local_lookup(host: Any, *args: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name and not name.startswith(_HERE) and name != socket.gethostname():
+            raise socket.gaierror(f"tests don't use the network, and this looks up {name}")
+        return lookup(host, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", local_connect)
+        patch.setattr(socket, "getaddrinfo", local_lookup)
+        yield
+    assert os.environ.get("HF_HUB_OFFLINE") == "1", "a test has changed HF_HUB_OFFLINE and not put it back"
+
+
+@pytest.fixture
+def torch_one_thread() -> Iterator[ModuleType]:
+    """torch, working in one thread: the same numbers every time, and room for others on a small machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """The browser for playwright's `executable_path`."""
+    from tests import browsers
+
+    path = browsers.find()
+    if path is None:
+        pytest.fail(str(browsers.missing()), pytrace=False)
+    return path

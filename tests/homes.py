@@ -1,0 +1,87 @@
+"""Ready-made homes for tests: a tiny random model, small data sets, and a config that trains them in seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.tiny_models import make_base
+from workbench.config.run import RunConfig
+
+WORDS = ("red", "blue", "green", "white", "black", "brown", "grey", "pink")
+
+
+def chat_rows(count: int = 48) -> list[dict[str, Any]]:
+    """Questions with one fixed form of answer."""
+    rows = []
+    for number in range(count):
+        word = WORDS[number % len(WORDS)]
+        question = f"{number}. {word}?"
+        rows.append(
+            {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": f"aye {word}"}]}
+        )
+    return rows
+
+
+def pair_rows(count: int = 48) -> list[dict[str, Any]]:
+    """Pairs in which the short answer is preferred."""
+    return [
+        {"prompt": f"{number}. {WORDS[number % 8]}?", "chosen": "yes", "rejected": "no no no no"}
+        for number in range(count)
+    ]
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Rows as a file."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def make_home(home: Path) -> Path:
+    """A home with the model `tiny` and the data sets `talk` and `pairs`."""
+    from workbench.data.library import DataLibrary
+
+    (home / "models").mkdir(parents=True)
+    make_base(home / "models" / "tiny")
+    library = DataLibrary(home)
+    for name, rows in (("talk", chat_rows()), ("pairs", pair_rows())):
+        library.add(write_jsonl(home / f"{name}.jsonl", rows), name)
+    return home
+
+
+def tiny_config(**sections: dict[str, Any]) -> RunConfig:
+    """A run of a few seconds, in fp32 on one thread, with dropout."""
+    values: dict[str, dict[str, Any]] = {
+        "model": {"base": "tiny"},
+        "data": {"train": "talk", "max_length": 64},
+        "adapter": {"rank": 4, "alpha": 8, "dropout": 0.1},
+        "precision": {"dtype": "fp32", "threads": 1},
+        "optimization": {"learning_rate": 5e-3, "max_steps": 12, "batch_size": 4},
+        "evaluation": {"every_steps": 4},
+        "checkpoints": {"every_steps": 3},
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    return RunConfig.parse(values)
+
+
+def losses(events: list[dict[str, Any]]) -> dict[int, float]:
+    """Training loss by step; of a step that was done twice, the last."""
+    return {event["step"]: event["loss"] for event in events if event["type"] == "metrics" and "loss" in event}
+
+
+def weights(run_folder: Path) -> dict[str, Any]:
+    """The tensors of a run's result."""
+    from safetensors.torch import load_file
+
+    for name in ("adapter/adapter_model.safetensors", "model/model.safetensors"):
+        if (run_folder / name).is_file():
+            return load_file(run_folder / name)
+    raise AssertionError(f"no result in {run_folder}")
+
+
+def largest_difference(left: dict[str, Any], right: dict[str, Any]) -> float:
+    """Over all tensors of two results."""
+    assert left.keys() == right.keys()
+    return max(float((left[name] - right[name]).abs().max()) for name in left)

@@ -1,0 +1,342 @@
+"""The way from a bare Python to a running program, with one tiny package in place of the large ones."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import app
+from tests.__main__ import wants_browser
+from workbench import bootstrap, installer
+from workbench.config.errors import WorkbenchError
+
+ROOT = bootstrap.ROOT
+# What a Python reads before it is known to be new enough.
+FIRST_READ = (
+    "app.py",
+    "tests/__init__.py",
+    "tests/__main__.py",
+    "workbench/__init__.py",
+    "workbench/bootstrap.py",
+    "workbench/installer.py",
+    "workbench/config/errors.py",
+    "workbench/config/text.py",
+)
+PROGRAM = """
+from workbench.bootstrap import ensure
+ensure()
+import sys, tinypackage
+print("runs", tinypackage.VERSION, sys.argv[1:], sys.prefix)
+"""
+
+
+class Copy:
+    """A repository with nothing but its start-up, whose one requirement lies in a folder of wheels."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.venv = folder / ".venv"
+        for name in FIRST_READ[3:]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        # As on a bare machine, where the rest of the package can't be imported yet.
+        shutil.copy(ROOT / "workbench/config/__init__.py", folder / "workbench/config/__init__.py")
+        (folder / "app.py").write_text(PROGRAM, encoding="utf-8")
+        self.wheels = folder / "wheels"
+        self.wheels.mkdir()
+        for version in ("1.0", "2.0"):
+            self._wheel(version)
+        self.require("1.0")
+
+    def _wheel(self, version: str) -> None:
+        about = f"tinypackage-{version}.dist-info"
+        with zipfile.ZipFile(self.wheels / f"tinypackage-{version}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("tinypackage.py", f"VERSION = {version!r}\n")
+            wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: tinypackage\nVersion: {version}\n")
+            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(
+                f"{about}/RECORD", f"tinypackage.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n{about}/RECORD,,\n"
+            )
+
+    def require(self, version: str) -> None:
+        (self.folder / "requirements.txt").write_text(f"# why\ntinypackage=={version}\n", encoding="utf-8")
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "WORKBENCH_"))}
+        kept.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(self.wheels), PIP_CONFIG_FILE=os.devnull)
+        kept.update(variables)
+        command = [sys.executable, "app.py", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=kept, capture_output=True, encoding="utf-8", timeout=120)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """A copy that was started once on a bare machine."""
+    copy = Copy(tmp_path_factory.mktemp("repository"))
+    first = copy.start("--flag", "two words")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.strip() == f"runs 1.0 ['--flag', 'two words'] {copy.venv}"
+    assert "Installing 1 packages" in first.stderr
+    return copy
+
+
+def test_the_second_start_installs_nothing(installed: Copy) -> None:
+    again = installed.start()
+    assert again.returncode == 0
+    assert again.stdout.startswith("runs")
+    assert again.stderr == ""
+
+
+def test_changed_pins_are_installed_and_changed_comments_are_not(installed: Copy) -> None:
+    installed.require("2.0")
+    changed = installed.start()
+    assert changed.stdout.startswith("runs 2.0"), changed.stderr
+    installed.require("2.0  # another reason")
+    assert installed.start().stderr == ""
+
+
+def test_an_install_that_was_cut_off_is_begun_anew(installed: Copy) -> None:
+    # What a kill leaves while pip copies files: the package looks installed and is not whole.
+    (installed.venv / installer._BEGUN).write_text("", encoding="utf-8")
+    (installed.venv / bootstrap.MARK).unlink()
+    for module in installed.venv.glob("**/tinypackage.py"):
+        module.unlink()
+    mended = installed.start()
+    assert mended.returncode == 0, mended.stderr
+    assert mended.stdout.startswith("runs")
+    assert not (installed.venv / installer._BEGUN).exists()
+
+
+def test_a_package_that_somebody_removed_comes_back(installed: Copy) -> None:
+    subprocess.run(
+        [bootstrap.venv_python(installed.folder), "-m", "pip", "uninstall", "-qy", "tinypackage"], check=True
+    )
+    assert installed.start().stdout.startswith("runs")
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "the network doesn't answer"), ("zh", "网络没有响应")], ids=["en", "zh"]
+)
+def test_a_dead_network_is_one_sentence_and_leaves_no_mark(installed: Copy, lang: str, words: str) -> None:
+    installed.require("3.0")
+    nowhere = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_RETRIES": "1", "PIP_INDEX_URL": "http://127.0.0.1:9/"}
+    failed = installed.start("--lang", lang, **nowhere)
+    assert failed.returncode == 2
+    assert words in failed.stderr.splitlines()[-1]
+    assert "Traceback" not in failed.stderr
+    assert not (installed.venv / bootstrap.MARK).exists()
+
+
+def test_a_package_that_nobody_has_is_named(installed: Copy) -> None:
+    installed.require("3.0")
+    failed = installed.start()
+    assert failed.returncode == 2
+    assert "There is no tinypackage==3.0 for Python" in failed.stderr
+    assert "tinypackage==3.0" in (installed.venv / installer.LOG).read_text(encoding="utf-8")
+
+
+def test_a_missing_venv_module_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installer.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(WorkbenchError) as raised:
+        installer._make(tmp_path / ".venv")
+    assert raised.value.code == "no_venv"
+    assert "apt install python3" in raised.value.to("en")
+    assert "apt install python3" in raised.value.to("zh")
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk_full"),
+        ("OSError: [WinError 112] There is not enough space on the disk", "disk_full"),
+        ("The virtual environment was not created successfully because ensurepip is not\navailable.", "no_venv"),
+        ("NewConnectionError('Failed to establish a new connection: [Errno 111] Connection refused')", "network"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "no_build"),
+        ("PermissionError: [Errno 13] Permission denied: '/opt/workbench/.venv'", "not_writable"),
+        ("OSError: [Errno 30] Read-only file system: '/workbench/.venv'", "not_writable"),
+        ("ERROR: something that nobody has seen", "pip_failed"),
+        ("", "pip_failed"),
+    ],
+)
+def test_what_pip_says_becomes_one_sentence(said: str, code: str, tmp_path: Path) -> None:
+    error = installer.explain(said.splitlines(), tmp_path / ".venv")
+    assert error.code == code
+    assert "\n" not in error.to("en")
+    assert error.to("zh") != error.to("en")
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(venv: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(venv))
+
+    (tmp_path / "requirements.txt").write_text("tinypackage==1.0\n", encoding="utf-8")
+    monkeypatch.setattr(installer, "_make", refuse)
+    with pytest.raises(WorkbenchError) as raised:
+        installer.install(tmp_path, ["requirements.txt"])
+    assert raised.value.code == "not_writable"
+
+
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 8, 18), (3, 10, 13)])
+def test_a_python_that_is_too_old_is_told_so(version: tuple[int, ...]) -> None:
+    with pytest.raises(WorkbenchError, match="needs Python 3.11 or newer") as raised:
+        bootstrap.check_python(version)
+    assert ".".join(map(str, version)) in raised.value.to("zh")
+    bootstrap.check_python((3, 11, 0))
+
+
+def test_a_python_that_is_too_old_can_read_what_tells_it_so() -> None:
+    allowed = {
+        "workbench",
+        "workbench.bootstrap",
+        "workbench.config",
+        "workbench.config.errors",
+        "workbench.config.text",
+    }
+    for name in FIRST_READ:
+        tree = ast.parse((ROOT / name).read_text(encoding="utf-8"), name, feature_version=(3, 8))
+        for node in tree.body:
+            if isinstance(node, ast.Import):
+                modules = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules = {str(node.module)}
+            else:
+                continue
+            foreign = {module for module in modules if module.split(".")[0] not in sys.stdlib_module_names}
+            assert foreign <= allowed, f"{name} imports {foreign - allowed} before the packages are there"
+
+
+def test_the_check_imports_nothing_heavy() -> None:
+    code = "import sys; from workbench.bootstrap import *; compare(read_pins(ROOT / APP)); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "pydantic", "gradio", "transformers"} & set(modules.split())
+
+
+def test_every_requirement_is_pinned_exactly_and_has_a_reason() -> None:
+    for name in (bootstrap.APP, bootstrap.TESTS):
+        lines = [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line]
+        wanted = [line for line in lines if not line.startswith("#")]
+        assert len(bootstrap.read_pins(ROOT / name)) == len(wanted)
+        for line, above in zip(lines[1:], lines, strict=False):
+            assert line.startswith("#") or above.startswith("#"), f"{name}: {line} has no reason above it"
+
+
+def test_a_local_build_of_the_same_version_counts_as_that_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
+    assert bootstrap.compare({"torch": "2.13.0"}) == ([], [])
+    assert bootstrap.compare({"torch": "2.14.0"}) == ([], ["torch 2.13.0+cpu (2.14.0)"])
+
+
+def test_environment_keeps_this_machine_away_from_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "intern.example")
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
+    bootstrap.environment()
+    bootstrap.environment()
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "intern.example,127.0.0.1,localhost,::1"
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    monkeypatch.setenv("NO_PROXY", "*")
+    bootstrap.environment()
+    assert os.environ["NO_PROXY"] == "*"
+
+
+def test_a_space_listens_everywhere_and_another_computer_only_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert (app._arguments().host, app._arguments().no_browser) == ("127.0.0.1", False)
+    monkeypatch.setenv("SPACE_ID", "somebody/workbench")
+    assert (app._arguments().host, app._arguments().no_browser) == ("0.0.0.0", True)
+
+
+def test_language_comes_from_the_flag_then_the_variable_then_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    monkeypatch.delenv("WORKBENCH_LANG", raising=False)
+    assert bootstrap.language([]) == "zh"
+    monkeypatch.setenv("WORKBENCH_LANG", "en")
+    assert bootstrap.language([]) == "en"
+    assert bootstrap.language(["--port", "1", "--lang", "zh"]) == "zh"
+    assert bootstrap.language(["--lang=zh"]) == "zh"
+
+
+_NEW_CARD, _OLD_CARD, _OLD_DRIVER = (580.0, 8.6), (580.0, 6.1), (550.0, 8.6)
+
+
+@pytest.mark.parametrize(
+    ("system", "cards", "index"),
+    [
+        ("linux", [], "cpu"),
+        ("linux", [_NEW_CARD], None),
+        ("linux", [_OLD_DRIVER], "cu126"),
+        ("win32", [], None),
+        ("win32", [_NEW_CARD], "cu130"),
+        ("win32", [_NEW_CARD, _OLD_CARD], "cu126"),
+        ("darwin", [], None),
+    ],
+)
+def test_torch_comes_from_the_index_for_this_computer(
+    system: str, cards: list[tuple[float, float]], index: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "WORKBENCH_TORCH_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(installer.sys, "platform", system)
+    monkeypatch.setattr(installer, "_cards", lambda: cards)
+    found = installer.torch_index()[0]
+    assert found == (f"https://download.pytorch.org/whl/{index}" if index else None)
+    monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
+    assert installer.torch_index() == (None, False)
+    monkeypatch.setenv("WORKBENCH_TORCH_INDEX", "https://mirror.example/cu130")
+    assert installer.torch_index() == ("https://mirror.example/cu130", True)
+
+
+def test_pips_lines_become_a_count_and_a_size(capsys: pytest.CaptureFixture[str]) -> None:
+    display = installer._Display(2)
+    display.lang = "en"
+    for line in (
+        "Collecting torch==2.13.0 (from -r requirements.txt (line 4))",
+        "  Downloading torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl.metadata (29 kB)",
+        "  Downloading torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl (190.2 MB)",
+        "Progress 1000 of 2000",
+        "Collecting sympy>=1.13 (from torch==2.13.0->-r requirements.txt (line 4))",
+        "  Using cached sympy-1.14.0-py3-none-any.whl (6.3 MB)",
+        "WARNING: Retrying (Retry(total=4, connect=None)) after connection broken",
+        "Installing collected packages: mpmath, sympy, torch",
+    ):
+        display.feed(line)
+    assert capsys.readouterr().err.splitlines() == [
+        "1 of 2 packages: torch 2.13.0 (190.2 MB)",
+        "1 of 2 packages and 1 that they need: sympy 1.14.0 (6.3 MB)",
+        "The network doesn't answer; trying again",
+        "Unpacking 3 packages",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], True),
+        (["-q", "-x"], True),
+        (["tests"], True),
+        (["tests/browser/test_page.py::test_opens"], True),
+        (["tests/test_bootstrap.py"], False),
+        (["-m", "not browser"], False),
+        (["--collect-only"], False),
+    ],
+)
+def test_a_browser_is_wanted_only_for_browser_tests(
+    arguments: list[str], wanted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tests/browser").mkdir(parents=True)
+    (tmp_path / "tests/browser/test_page.py").write_text("", encoding="utf-8")
+    (tmp_path / "tests/test_bootstrap.py").write_text("", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tests.__main__.BROWSER_TESTS", tmp_path / "tests/browser")
+    assert wants_browser(arguments) is wanted

@@ -1,0 +1,133 @@
+"""The configuration: what is accepted, what is refused and in which words, and that it survives a file."""
+
+from __future__ import annotations
+
+import pytest
+
+import workbench.methods  # noqa: F401 - fills the register of methods
+from workbench.config.errors import WorkbenchError
+from workbench.config.fields import knobs
+from workbench.config.presets import dump, find_preset, list_presets, load_preset, read_yaml, with_overrides
+from workbench.config.run import RunConfig
+
+
+def problems(values: dict) -> dict[str, str]:
+    with pytest.raises(WorkbenchError) as caught:
+        RunConfig.parse(values)
+    return {problem.field: problem.message.en for problem in caught.value.problems}
+
+
+def test_every_setting_has_a_label_and_a_help_that_says_what_it_does():
+    settings = list(knobs(RunConfig))
+    assert len(settings) > 35
+    for setting in settings:
+        assert setting.knob.label.en and setting.knob.label.zh, setting.path
+        assert len(setting.knob.help.en) > 30 and len(setting.knob.help.zh) > 10, setting.path
+
+
+def test_the_knobs_people_know_from_lora_and_the_trainer_are_there():
+    paths = {setting.path for setting in knobs(RunConfig)}
+    wanted = """model.base model.quantization data.train data.eval data.eval_share data.max_length data.learn method.kind
+        adapter.kind adapter.rank adapter.alpha adapter.dropout adapter.target_modules adapter.bias precision.dtype
+        precision.activation_checkpointing optimization.learning_rate optimization.batch_size optimization.accumulation
+        optimization.epochs optimization.max_steps optimization.seed optimization.optimizer optimization.scheduler
+        optimization.warmup_ratio evaluation.every_steps evaluation.questions checkpoints.every_steps checkpoints.keep
+        output.name"""
+    assert set(wanted.split()) <= paths
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, 0, 2, 1e308, 10**30, "1e-3", True, None, [], {}])
+def test_a_learning_rate_that_is_none_is_refused_at_its_field(value):
+    assert list(problems({"optimization": {"learning_rate": value}})) == ["optimization.learning_rate"]
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, "3", True, float("nan"), 10**30])
+def test_whole_numbers_stay_whole_and_in_bounds(value):
+    assert list(problems({"adapter": {"rank": value}})) == ["adapter.rank"]
+
+
+def test_all_problems_are_told_at_once_in_both_languages():
+    with pytest.raises(WorkbenchError) as caught:
+        RunConfig.parse({"optimization": {"epochs": -1, "max_step": 5}, "precision": {"dtype": "fp8"}})
+    assert {problem.field for problem in caught.value.problems} == {
+        "optimization.epochs",
+        "optimization.max_step",
+        "precision.dtype",
+    }
+    assert "Did you mean 'max_steps'?" in caught.value.to("en")
+    assert "你是想用“max_steps”吗" in caught.value.to("zh")
+
+
+def test_an_unknown_method_or_option_keeps_its_path():
+    assert list(problems({"method": {"kind": "dpq"}})) == ["method.kind"]
+    assert list(problems({"method": {"kind": "dpo", "bta": 0.1}})) == ["method.bta"]
+    assert list(problems({"method": {"kind": "dpo", "beta": -1}})) == ["method.beta"]
+
+
+def test_full_tuning_of_a_quantized_model_is_refused_at_the_quantization():
+    assert list(problems({"adapter": {"kind": "none"}, "model": {"quantization": "nf4"}})) == ["model.quantization"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..\\x", "a\x00b", "a\nb", "x" * 81, "\u202egnp.exe", "<script>"])
+def test_a_run_name_that_could_be_a_path_or_markup_is_refused(name):
+    assert list(problems({"output": {"name": name}})) == ["output.name"]
+
+
+def test_a_config_written_as_yaml_reads_back_equal(tmp_path):
+    config = RunConfig.parse(
+        {
+            "method": {"kind": "dpo", "beta": 0.3},
+            "optimization": {"learning_rate": 3e-4},
+            "output": {"name": "海盗 voice"},
+        }
+    )
+    file = tmp_path / "config.yaml"
+    file.write_text(dump(config), encoding="utf-8")
+    assert RunConfig.parse(load_preset(file).values) == config
+
+
+def test_overrides_are_read_as_yaml_and_a_new_method_drops_the_old_options():
+    values = with_overrides(
+        {"method": {"kind": "dpo", "beta": 0.3}}, ["optimization.learning_rate=3e-4", "method.kind=sft"]
+    )
+    config = RunConfig.parse(values)
+    assert config.optimization.learning_rate == pytest.approx(3e-4)
+    assert config.method.kind == "sft"
+
+
+@pytest.mark.parametrize("word", ["epochs", "optimization.epochs", "epochs=3"])
+def test_an_override_that_names_no_setting_is_refused(word):
+    with pytest.raises(WorkbenchError):
+        RunConfig.parse(with_overrides({}, [word]))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("3e-4", 3e-4), ("1E5", 1e5), ("0.1", 0.1), ("7", 7), ("1e", "1e"), ("-2.", -2.0)]
+)
+def test_numbers_in_yaml_are_what_people_mean(text, value):
+    assert read_yaml(text, "test") == value
+    assert type(read_yaml(text, "test")) is type(value)
+
+
+def test_yaml_that_is_none_is_told_with_its_line(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("model:\n  base: starter\n bad: [\n", encoding="utf-8")
+    with pytest.raises(WorkbenchError, match=r"mine\.yaml, line [34]"):
+        load_preset(file)
+
+
+def test_every_preset_is_a_valid_config_and_speaks_both_languages():
+    presets = list_presets()
+    names = {preset.id for preset in presets}
+    assert {"first-run", "first-run-zh"} <= names
+    assert len(presets) == len(list((presets[0].path.parent).rglob("*.yaml")))
+    for preset in presets:
+        assert isinstance(preset.config(), RunConfig)
+        for text in (preset.title, preset.about):
+            assert text.en != preset.id and any("\u4e00" <= letter <= "\u9fff" for letter in text.zh), preset.id
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest_name():
+    with pytest.raises(WorkbenchError, match="first-runn") as caught:
+        find_preset("first-runn")
+    assert "first-run" in caught.value.hint.to("en")

@@ -1,0 +1,196 @@
+"""Reading data files: what is understood, and what is refused with a file name and a line number."""
+
+import json
+
+import pytest
+
+from workbench.config.errors import WorkbenchError
+from workbench.data import limits
+from workbench.data.files import read_rows, write_rows
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+def refusal(folder, name, content):
+    with pytest.raises(WorkbenchError) as caught:
+        read_rows(write(folder, name, content))
+    error = caught.value
+    assert name in error.message.to("en") and name in error.message.to("zh")
+    assert "{" not in error.to("en").replace('{"text"', "") and "{" not in error.to("zh").replace('{"text"', "")
+    return error
+
+
+def test_jsonl_skips_blank_lines_and_a_byte_order_mark(tmp_path):
+    path = write(tmp_path, "a.jsonl", b'\xef\xbb\xbf{"text": "one"}\r\n\r\n{"text": "\xe4\xba\x8c"}')
+    assert read_rows(path) == [{"text": "one"}, {"text": "二"}]
+
+
+def test_a_line_separator_inside_a_json_string_does_not_end_the_row(tmp_path):
+    assert read_rows(write(tmp_path, "a.jsonl", '{"text": "one\u2028two\x85"}\n')) == [{"text": "one\u2028two\x85"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", '[{"text": "x"}]'),
+        ("a.json", '{"data": [{"text": "x"}]}'),
+        ("a.json", '{"version": 1, "examples": [{"text": "x"}]}'),
+        ("a.json", '{"text": "x"}\n{"text": "y"}\n'),
+        ("a.jsonl", '[\n {"text": "x"}\n]'),
+        ("A.JSON", '\ufeff[{"text": "x"}]'),
+    ],
+)
+def test_json_in_its_usual_shapes(tmp_path, name, content):
+    assert read_rows(write(tmp_path, name, content))[0] == {"text": "x"}
+
+
+def test_plain_text_gives_a_row_a_line(tmp_path):
+    assert read_rows(write(tmp_path, "a.txt", "one\n\n 二 \n")) == [{"text": "one"}, {"text": "二"}]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_with_any_separator(tmp_path, delimiter):
+    content = f'text{delimiter}label\n"a, b; c\nd"{delimiter}1\nNA{delimiter}\n'
+    assert read_rows(write(tmp_path, "a.csv", content)) == [
+        {"text": "a, b; c\nd", "label": "1"},
+        {"text": "NA", "label": ""},
+    ]
+
+
+def test_csv_with_a_single_column_is_not_split_at_its_letters(tmp_path):
+    assert read_rows(write(tmp_path, "a.csv", "text\nhello there\nbye\n")) == [{"text": "hello there"}, {"text": "bye"}]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt"])
+@pytest.mark.parametrize("content", [b"", b"  \n\n", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_refused(tmp_path, name, content):
+    assert refusal(tmp_path, name, content).code == "empty_file"
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.json", "[]"), ("a.csv", "text,label\n")])
+def test_a_file_without_rows_is_refused(tmp_path, name, content):
+    assert refusal(tmp_path, name, content).code == "no_rows"
+
+
+def test_latin_1_is_refused_with_the_line(tmp_path):
+    error = refusal(tmp_path, "a.csv", "text\nfine\ncaf\xe9\n".encode("latin-1"))
+    assert error.code == "encoding"
+    assert "line 3" in error.message.to("en") and "第 3 行" in error.message.to("zh")
+    assert "UTF-8" in error.hint.to("zh")
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04rest", b"PAR1rest", b"\x1f\x8b\x08rest", b"text\x00more", "text\nx".encode("utf-16")]
+)
+def test_binary_files_are_refused_whatever_they_are_called(tmp_path, content):
+    assert refusal(tmp_path, "a.csv", content).code == "binary"
+
+
+@pytest.mark.parametrize("name", ["a.py", "a.parquet", "a.jsonl.gz", "a", "a.pkl"])
+def test_other_kinds_of_file_are_refused(tmp_path, name):
+    assert refusal(tmp_path, name, "{}").code == "file_type"
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    for name in ("none.json", "folder.json"):
+        with pytest.raises(WorkbenchError) as caught:
+            read_rows(tmp_path / name)
+        assert caught.value.code == "no_file"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("not json", "bad_json"),
+        ('{"text": "cut', "bad_json"),
+        ('{"text": NaN}', "bad_json"),
+        ('{"text": -Infinity}', "bad_json"),
+        ('{"text": %s}' % ("9" * 5000), "bad_json"),
+        ('["a"]', "not_an_object"),
+        ('"a"', "not_an_object"),
+        ("5", "not_an_object"),
+        ("[" * 100_000, "too_deep"),
+        ('{"text": ' + "[" * 40 + "]" * 40 + "}", "too_deep"),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(tmp_path, line, code):
+    error = refusal(tmp_path, "a.jsonl", '{"text": "a"}\n\n' + line + '\n{"text": "b"}\n')
+    assert error.code == code
+    assert "line 3 " in error.message.to("en") and "第 3 行" in error.message.to("zh")
+
+
+def test_nan_in_a_json_list_is_refused_with_its_line(tmp_path):
+    error = refusal(tmp_path, "a.json", '[\n{"text": "NaN is fine here"},\n{"x": NaN}]')
+    assert error.code == "bad_json" and "line 3" in error.message.to("en")
+
+
+def test_json_that_is_cut_off_is_refused_with_its_line(tmp_path):
+    assert "line 2" in refusal(tmp_path, "a.json", '[{"text": "a"},\n{"text": ').message.to("en")
+
+
+@pytest.mark.parametrize("content", ['{"text": "x"}', '{"data": {}}', "5", '"x"', "null"])
+def test_json_without_a_list_of_rows_is_refused(tmp_path, content):
+    assert refusal(tmp_path, "a.json", content).code == "no_rows"
+
+
+def test_a_json_list_of_other_things_than_objects_is_refused_with_the_row(tmp_path):
+    error = refusal(tmp_path, "a.json", '[{"text": "x"}, "y"]')
+    assert error.code == "not_an_object" and "row 2" in error.message.to("en")
+
+
+def test_a_list_of_data_sets_is_not_taken_for_a_data_set(tmp_path):
+    content = json.dumps({"mine": {"file_name": "mine.json"}, "hub": {"hf_hub_url": "a/b"}})
+    error = refusal(tmp_path, "dataset_info.json", content)
+    assert error.code == "dataset_info" and "mine.json" in error.hint.to("en")
+
+
+def test_a_ragged_csv_row_is_named_by_its_line(tmp_path):
+    error = refusal(tmp_path, "a.csv", 'text,label\n"two\nlines",1\na,b,c\n')
+    assert error.code == "ragged_csv" and "line 4" in error.message.to("en")
+
+
+def test_an_open_quote_in_csv_is_refused(tmp_path):
+    assert refusal(tmp_path, "a.csv", 'text,label\n"open,1\n').code == "bad_csv"
+
+
+@pytest.mark.parametrize("header", ["text,text", "text,,label", ",".join(f"c{n}" for n in range(2000))])
+def test_a_csv_header_must_name_each_column_once(tmp_path, header):
+    assert refusal(tmp_path, "a.csv", header + "\n").code == "csv_header"
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "name", "content", "code"),
+    [
+        ("MAX_FILE_BYTES", 20, "a.txt", "x" * 30, "file_too_big"),
+        ("MAX_ROWS", 2, "a.txt", "x\ny\nz\n", "too_many_rows"),
+        ("MAX_ROWS", 2, "a.jsonl", '{"a": 1}\n' * 3, "too_many_rows"),
+        ("MAX_ROWS", 2, "a.json", "[{}, {}, {}]", "too_many_rows"),
+        ("MAX_ROWS", 2, "a.csv", "a\n1\n2\n3\n", "too_many_rows"),
+        ("MAX_LINE_BYTES", 20, "a.jsonl", '{"text": "%s"}' % ("二" * 10), "line_too_long"),
+        ("MAX_LINE_BYTES", 20, "a.json", '[{"text": "%s"}]' % ("x" * 30), "line_too_long"),
+        ("MAX_LINE_BYTES", 20, "a.txt", "x" * 30, "line_too_long"),
+    ],
+)
+def test_caps_on_size_rows_and_lines(tmp_path, monkeypatch, limit, value, name, content, code):
+    monkeypatch.setattr(limits, limit, value)
+    assert refusal(tmp_path, name, content).code == code
+
+
+def test_written_rows_come_back(tmp_path):
+    rows = [{"text": "一\n二"}, {"text": "\u2028"}]
+    write_rows(tmp_path / "out.jsonl", rows)
+    assert read_rows(tmp_path / "out.jsonl") == rows
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "out.jsonl"
+    write_rows(path, [{"text": "old"}])
+    with pytest.raises(ValueError):
+        write_rows(path, [{"text": float("nan")}])
+    assert read_rows(path) == [{"text": "old"}]
+    assert [found.name for found in tmp_path.iterdir()] == ["out.jsonl"]

@@ -1,0 +1,137 @@
+"""Talking and taking along: one copy of the weights, streaming, stopping, and the same words outside the workbench."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import zipfile
+
+import pytest
+
+from tests.homes import make_home, tiny_config
+from workbench.config.errors import WorkbenchError
+from workbench.engine import Engine
+
+ASK = [{"role": "user", "content": "3. white?"}]
+SCRIPT = """
+import sys
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+base, adapter, question = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(adapter)
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
+inputs = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True,
+                                       return_dict=True, return_tensors="pt")
+output = model.generate(**inputs, max_new_tokens=24, do_sample=False)
+print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    engine = Engine(make_home(tmp_path_factory.mktemp("chat") / "home"))
+    run = engine.submit(tiny_config(optimization={"max_steps": 60}))
+    assert engine.wait(run, 120)
+    assert engine.run(run).status == "completed", engine.run(run).error
+    yield engine, run
+    engine.close()
+
+
+def answer(engine, target, **options):
+    return list(engine.chat(target, ASK, max_new_tokens=24, **options))[-1]
+
+
+def test_base_and_tuned_answer_from_one_copy_of_the_weights(trained):
+    engine, run = trained
+    tuned = answer(engine, run)
+    held = engine._chats._held[1]
+    base = answer(engine, run, tuned=False)
+    assert engine._chats._held[1] is held, "switching sides must not load anything"
+    assert base == answer(engine, "tiny")
+    assert tuned != base and tuned.startswith("aye")
+
+
+def test_the_answer_grows_and_can_be_stopped(trained):
+    engine, run = trained
+    stop = threading.Event()
+    stream = engine.chat("tiny", ASK, max_new_tokens=100, stop=stop)
+    first = next(stream)
+    stop.set()
+    rest = list(stream)
+    assert len(rest[-1] if rest else first) <= len(first) + 8
+
+
+def test_leaving_in_the_middle_frees_the_device(trained):
+    engine, _ = trained
+    stream = engine.chat("tiny", ASK, max_new_tokens=100)
+    next(stream)
+    stream.close()
+    assert answer(engine, "tiny")
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": -1}, {"temperature": float("nan")}, {"top_p": 2}, {"max_new_tokens": 0}]
+)
+def test_sampling_out_of_bounds_is_refused_by_the_engine(trained, options):
+    engine, run = trained
+    with pytest.raises(WorkbenchError):
+        list(engine.chat(run, ASK, **options))
+
+
+def test_a_talk_that_is_too_long_gets_a_sentence(trained):
+    engine, run = trained
+    with pytest.raises(WorkbenchError) as caught:
+        list(engine.chat(run, [{"role": "user", "content": "x" * 500}]))
+    assert caught.value.code == "too_long"
+
+
+def test_the_exported_adapter_gives_the_chats_greedy_answer_in_plain_peft(trained, tmp_path):
+    engine, run = trained
+    archive = engine.export_adapter(run)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "adapter")
+    base = engine.models.resolve("tiny").folder
+    command = [sys.executable, "-c", SCRIPT, str(base), str(tmp_path / "adapter"), ASK[0]["content"]]
+    plain = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
+    assert plain.stdout.rstrip("\n") == answer(engine, run)
+
+
+def test_the_merged_folder_is_a_plain_model_with_the_same_answer(trained):
+    engine, run = trained
+    folder = engine.merge(run, dtype="fp32")
+    assert folder.is_relative_to(engine.store.path(run) / "exports")
+    assert (folder / "README.md").is_file()
+    again = engine.merge(run, dtype="fp32")
+    assert again != folder, "merging again keeps the earlier folder"
+    engine.models.add(folder)
+    added = next(info.id for info in engine.models.list() if info.folder == folder)
+    assert answer(engine, added) == answer(engine, run)
+
+
+def test_while_a_run_trains_its_own_model_answers_and_training_is_not_disturbed(trained):
+    from tests.homes import losses
+    from tests.test_engine_runs import at_step, wait_for
+
+    engine, _ = trained
+    config = tiny_config(optimization={"max_steps": 40})
+    quiet, asked = engine.submit(config), engine.submit(config.changed({"output.name": "asked"}))
+    wait_for(engine, asked, at_step(2))
+    text = answer(engine, asked, temperature=1.0)
+    assert engine.run(asked).status == "running", "the answer came while it trained"
+    assert engine.wait(asked, 120)
+    assert isinstance(text, str)
+    assert losses(engine.events(quiet)) == losses(engine.events(asked))
+
+
+def test_another_model_cannot_be_asked_while_a_run_trains(trained):
+    from tests.test_engine_runs import at_step, wait_for
+
+    engine, _ = trained
+    run = engine.submit(tiny_config(optimization={"max_steps": 60}))
+    wait_for(engine, run, at_step(1))
+    with pytest.raises(WorkbenchError) as caught:
+        list(engine.chat("tiny", ASK))
+    assert caught.value.code == "busy"
+    engine.stop(run)
+    assert engine.wait(run, 120)

@@ -1,0 +1,246 @@
+"""A model's folder is looked into without trusting it, and what is wrong with it is said."""
+
+import json
+import os
+import struct
+
+import pytest
+
+from tests.tiny_models import make_base
+from workbench.config.errors import WorkbenchError
+from workbench.models.catalog import ModelCatalog, check_folder
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return make_base(tmp_path_factory.mktemp("sound") / "llama")
+
+
+@pytest.fixture
+def folder(sound, tmp_path):
+    """A copy that a test may spoil."""
+    copy = tmp_path / "llama"
+    copy.mkdir()
+    for path in sound.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+def code_of(folder):
+    with pytest.raises(WorkbenchError) as caught:
+        check_folder(folder)
+    assert caught.value.field == "model.base"
+    assert caught.value.to("zh") != caught.value.to("en")
+    return caught.value.code
+
+
+def change(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_a_sound_folder_is_described_from_its_headers(folder):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    files = check_folder(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert files.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert files.bytes == (folder / "model.safetensors").stat().st_size
+    assert (files.dtype, files.has_template) == ("fp32", True)
+
+
+def test_a_folder_in_shards_counts_the_same(sound, tmp_path):
+    sharded = make_base(tmp_path / "sharded", shard="100KB")
+    files = check_folder(sharded)
+    assert len(files.weights) > 1
+    assert files.parameters == check_folder(sound).parameters
+    files.weights[-1].unlink()
+    assert code_of(sharded) == "missing_shard"
+
+
+def test_a_missing_folder_a_file_and_an_empty_folder_are_told_apart(tmp_path):
+    assert code_of(tmp_path / "none") == "not_a_folder"
+    (tmp_path / "file").write_text("x")
+    assert code_of(tmp_path / "file") == "not_a_folder"
+    assert code_of(tmp_path) == "no_config"
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '"text"', "\xff\xfe", "[" * 100_000])
+def test_a_config_that_is_no_json_object_is_named(folder, content):
+    (folder / "config.json").write_bytes(content.encode("latin-1"))
+    assert code_of(folder) == "invalid_json"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"auto_map": {"AutoModelForCausalLM": "evil.Model"}},
+        {"trust_remote_code": True},
+        {"_attn_implementation_internal": "someone/kernel"},
+        {"_experts_implementation_internal": "someone/kernel"},
+        {"attn_implementation": "someone/kernel"},
+        {"_attn_implementation": {"": "someone/kernel"}},
+        {"text_config": {"_attn_implementation_internal": "someone/kernel"}},
+        {"layers": [{"auto_map": {"AutoConfig": "evil.Config"}}]},
+        {"transformers_weights": "../other/pytorch_model.bin"},
+    ],
+)
+def test_a_config_that_asks_for_foreign_code_is_refused(folder, extra):
+    change(folder / "config.json", **extra)
+    assert code_of(folder) == "remote_code"
+
+
+def test_a_tokenizer_that_asks_for_foreign_code_is_refused(folder):
+    change(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Tokenizer", None]})
+    assert code_of(folder) == "remote_code"
+
+
+def test_known_attention_names_are_harmless(folder):
+    change(folder / "config.json", attn_implementation="sdpa", auto_map=None, trust_remote_code=False)
+    check_folder(folder)
+
+
+def test_a_quantised_model_is_refused_with_its_method(folder):
+    change(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+    assert code_of(folder) == "quantized"
+
+
+def test_an_adapter_is_not_taken_for_a_base_model(folder):
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "/somewhere/else"}')
+    assert code_of(folder) == "adapter_folder"
+
+
+def test_pickled_weights_are_refused_and_the_reason_given(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(WorkbenchError, match="pickle"):
+        check_folder(folder)
+    assert code_of(folder) == "no_safetensors"
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 100, -1])
+def test_weights_that_are_cut_off_are_found(folder, keep):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:keep])
+    assert code_of(folder) == "damaged_weights"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"[]", b"{}", b"not json", b'{"a": 5}', b'{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 0]}}'],
+)
+def test_a_header_that_makes_no_sense_is_found(folder, header):
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    assert code_of(folder) == "damaged_weights"
+
+
+def test_a_header_that_claims_to_be_huge_is_not_read(folder):
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
+    assert code_of(folder) == "damaged_weights"
+
+
+def test_a_folder_without_tokenizer_says_so(folder):
+    (folder / "tokenizer.json").unlink()
+    assert code_of(folder) == "no_tokenizer"
+
+
+def test_a_template_is_seen_in_either_place(folder):
+    (folder / "chat_template.jinja").unlink()
+    assert not check_folder(folder).has_template
+    change(folder / "tokenizer_config.json", chat_template="{{ messages }}")
+    assert check_folder(folder).has_template
+
+
+def test_an_index_cannot_name_files_outside_the_folder(folder):
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {"a": "../llama/model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert code_of(folder) == "outside_folder"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_out_of_the_folder_are_refused_but_the_hub_cache_is_read(sound, folder, tmp_path):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(sound / "model.safetensors")
+    assert code_of(folder) == "outside_folder"
+    snapshot = tmp_path / "models--org--llama" / "snapshots" / "abc"
+    blobs = tmp_path / "models--org--llama" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for path in sound.iterdir():
+        (blobs / path.name).write_bytes(path.read_bytes())
+        (snapshot / path.name).symlink_to(f"../../blobs/{path.name}")
+    assert check_folder(snapshot).parameters == check_folder(sound).parameters
+
+
+def test_the_catalog_lists_the_shipped_model_and_those_in_the_home_folder(sound, folder, tmp_path):
+    home = tmp_path / "home"
+    (home / "models").mkdir(parents=True)
+    folder.rename(home / "models" / "Copied-1B")
+    catalog = ModelCatalog(home, shipped=sound)
+    infos = {info.id: info for info in catalog.list()}
+    assert list(infos) == ["starter", "Copied-1B"]
+    assert infos["starter"].shipped and not infos["Copied-1B"].shipped
+    assert (infos["Copied-1B"].architecture, infos["Copied-1B"].context) == ("LlamaForCausalLM", 128)
+    assert infos["Copied-1B"].has_template and infos["Copied-1B"].problem is None
+
+
+def test_an_added_folder_is_linked_not_copied_and_survives_a_restart(sound, tmp_path):
+    catalog = ModelCatalog(tmp_path, shipped=tmp_path / "none")
+    info = catalog.add(sound, name="My Llama!")
+    assert info.id == "my-llama" and info.folder == sound
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["my-llama.json"]
+    assert catalog.add(sound).id == "my-llama"
+    again = ModelCatalog(tmp_path, shipped=tmp_path / "none").resolve("my-llama")
+    assert again.parameters == info.parameters and again.name.to("zh") == "My Llama!"
+
+
+def test_ids_of_added_folders_do_not_collide(sound, folder, tmp_path):
+    catalog = ModelCatalog(tmp_path / "home", shipped=tmp_path / "none")
+    assert catalog.add(sound).id == "llama"
+    assert catalog.add(folder).id == "llama-2"
+    assert catalog.add(make_base(tmp_path / "starter")).id == "starter-2"
+
+
+def test_an_unusable_folder_is_listed_with_its_problem_and_not_resolved(folder, tmp_path):
+    home = tmp_path / "home"
+    (home / "models").mkdir(parents=True)
+    (folder / "model.safetensors").unlink()
+    folder.rename(home / "models" / "broken")
+    (home / "models" / "lost.json").write_text(json.dumps({"folder": str(tmp_path / "gone")}))
+    (home / "models" / "odd.json").write_text("{}")
+    catalog = ModelCatalog(home, shipped=tmp_path / "none")
+    assert {info.id: info.problem.code for info in catalog.list()} == {
+        "broken": "no_safetensors",
+        "lost": "not_a_folder",
+        "odd": "invalid_json",
+    }
+    with pytest.raises(WorkbenchError) as caught:
+        catalog.resolve("broken")
+    assert caught.value.code == "no_safetensors"
+
+
+def test_paths_are_for_the_command_line_only(sound, tmp_path):
+    catalog = ModelCatalog(tmp_path, shipped=tmp_path / "none")
+    assert catalog.resolve(str(sound), allow_paths=True).parameters > 0
+    for wanted in (str(sound), "../llama", "..", "", "a/b", "C:\\x", "x\0", "starter"):
+        with pytest.raises(WorkbenchError) as caught:
+            catalog.resolve(wanted)
+        assert caught.value.code == "unknown_model"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_link_in_the_home_folder_is_not_followed(sound, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "linked").symlink_to(sound, target_is_directory=True)
+    (info,) = ModelCatalog(tmp_path, shipped=tmp_path / "none").list()
+    assert info.problem.code == "outside_folder"
+
+
+def test_the_catalog_needs_no_torch():
+    import subprocess
+    import sys
+
+    heavy = {"torch", "transformers", "peft", "safetensors", "tokenizers"}
+    code = "import sys, workbench.models.catalog, workbench.export.adapter; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())

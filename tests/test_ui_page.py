@@ -1,0 +1,337 @@
+"""The page without a browser: the form reaches the config, problems reach their fields, words reach both languages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ui_double import FakeEngine
+from workbench.bootstrap import ROOT, environment
+from workbench.config.errors import Problem
+from workbench.config.fields import Setting, knobs
+from workbench.config.registry import options_of
+from workbench.config.run import RunConfig
+from workbench.config.text import Text
+from workbench.methods import METHODS
+
+environment()
+
+import gradio as gr  # noqa: E402
+
+from workbench.ui import guide, html, tabs  # noqa: E402
+from workbench.ui.form import KIND, Form, read_value, show_value  # noqa: E402
+from workbench.ui.language import Words, head_script, language_of  # noqa: E402
+from workbench.ui.page import build  # noqa: E402
+from workbench.ui.theme import PALETTE, css  # noqa: E402
+
+
+class Asked:
+    """The part of a request that the page reads."""
+
+    def __init__(self, **headers: str) -> None:
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> FakeEngine:
+    return FakeEngine(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def page(engine: FakeEngine) -> gr.Blocks:
+    return build(engine)
+
+
+@pytest.fixture
+def form(page: gr.Blocks) -> Form:
+    return page.shell.shared["train.form"]
+
+
+def other_value(setting: Setting) -> Any:
+    """A value that its widget can show, that the config takes, and that is not the default."""
+    fixed = {"model.base": "qwen3-0.6b", "data.train": "wuxia-voice", "data.eval": "better-answers"}
+    fixed |= {"adapter.kind": "dora", "adapter.bias": "all"}  # the one pair that depends on each other
+    if setting.path in fixed:
+        return fixed[setting.path]
+    if setting.kind == "choice":
+        return next(value for value, _ in setting.choices if value != setting.default)
+    if setting.kind == "switch":
+        return not setting.default
+    if setting.kind == "texts":
+        return ["first one", "second one"]
+    if setting.kind == "text":
+        return "another name"
+    low, high = setting.minimum, setting.maximum
+    if setting.kind == "integer":
+        return int(setting.default) + 1 if high is None or setting.default + 1 <= high else int(setting.default) - 1
+    middle = ((low or 0.0) + (high if high is not None else 1.0)) / 2
+    return middle if middle != setting.default else middle / 2
+
+
+def filled(form: Form, kind: str) -> tuple[list[Any], dict[str, Any]]:
+    """What the widgets hold when everything is changed, and what the config should then say."""
+    values, wanted = [], {KIND: kind}
+    for field in form.fields:
+        value = kind if field.setting.path == KIND else other_value(field.setting)
+        values.append(show_value(field.setting, value))
+        if field.method in (None, kind):
+            wanted[field.setting.path] = value
+    return values, wanted
+
+
+@pytest.mark.parametrize("kind", sorted(METHODS))
+def test_every_setting_has_a_widget_and_every_widget_reaches_the_run(page: gr.Blocks, form: Form, kind: str) -> None:
+    engine = page.shell.engine
+    engine.submitted.clear()
+    values, wanted = filled(form, kind)
+    expected = {setting.path for setting in knobs(RunConfig)} | {s.path for s in knobs(options_of(kind), "method.")}
+    assert set(wanted) == expected
+    begin, inputs, outputs = page.shell.shared["train.begin"]
+    assert len(inputs) == 1 + len(values)
+    result = begin({}, *values, request=Asked())
+    assert len(result) == len(outputs)
+    (config,) = engine.submitted
+    got = config.values()
+    for path, value in wanted.items():
+        section, _, name = path.partition(".")
+        assert got[section][name] == value, path
+        if path != KIND:
+            assert value != next(f.setting.default for f in form.fields if f.setting.path == path), path
+
+
+def test_a_shown_config_reads_back_as_itself(form: Form) -> None:
+    for config in (RunConfig(), RunConfig.parse({"optimization": {"epochs": 0.5, "adam_epsilon": 1e-12}})):
+        assert RunConfig.parse(form.read(form.show(config.values()))) == config
+
+
+@pytest.mark.parametrize(
+    ("path", "typed"),
+    [
+        ("optimization.learning_rate", None),
+        ("optimization.learning_rate", float("nan")),
+        ("optimization.learning_rate", float("inf")),
+        ("optimization.learning_rate", -1),
+        ("optimization.learning_rate", "1e-3"),
+        ("optimization.batch_size", 2.5),
+        ("optimization.batch_size", True),
+        ("optimization.batch_size", 10**30),
+        ("adapter.rank", []),
+        ("data.max_length", 1),
+        ("output.name", "a/b"),
+        ("output.name", "x" * 300),
+        ("evaluation.questions", "\n".join("abcdefghijklmnopqrstuvwxyz")),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_wrong_value_is_said_at_its_field_and_starts_nothing(
+    page: gr.Blocks, form: Form, path: str, typed: Any
+) -> None:
+    engine = page.shell.engine
+    engine.submitted.clear()
+    values = form.show(RunConfig().values())
+    index = form.fields.index(form.field(path, "sft"))
+    values[index] = typed
+    check, _, outputs = page.shell.shared["train.check"]
+    for lang in ("en", "zh"):
+        result = check({}, *values, request=Asked(cookie=f"lang={lang}"))
+        assert len(result) == len(outputs)
+        said = result[index]
+        assert said["visible"] and 'role="alert"' in said["value"]
+        assert bool(re.search("[\u4e00-\u9fff]", said["value"])) is (lang == "zh")
+        section = form.fields[index].section
+        if section is not None:
+            assert result[len(form.fields) + section]["open"] is True
+    begin, _, _ = page.shell.shared["train.begin"]
+    begin({}, *values, request=Asked())
+    assert not engine.submitted
+
+
+def test_a_problem_goes_away_when_it_is_put_right(page: gr.Blocks, form: Form) -> None:
+    check, _, _ = page.shell.shared["train.check"]
+    values = form.show(RunConfig().values())
+    index = form.fields.index(form.field("adapter.rank", "sft"))
+    wrong = [*values]
+    wrong[index] = 0
+    marked = check({}, *wrong, request=Asked())
+    shown = marked[len(form.slots)]
+    assert shown
+    right = check(shown, *values, request=Asked())
+    assert right[index]["visible"] is False and right[len(form.slots)] == {}
+    assert "facts" in right[len(form.slots) + 1]  # the forecast is back
+
+
+def test_a_problem_without_a_field_stands_beside_start(page: gr.Blocks, form: Form) -> None:
+    engine = page.shell.engine
+    engine.problems = [Problem(Text("the <disk> is full", "磁盘已满"), None, None)]
+    try:
+        check, _, _ = page.shell.shared["train.check"]
+        card = check({}, *form.show(RunConfig().values()), request=Asked())[len(form.slots) + 1]
+        assert "The &lt;disk&gt; is full" in card
+    finally:
+        engine.problems = []
+
+
+def test_a_preset_fills_the_form_and_keeps_model_and_data_it_does_not_name(page: gr.Blocks, form: Form) -> None:
+    fill, outputs = page.shell.shared["train.fill"]
+    current = RunConfig().changed({"model.base": "qwen3-0.6b", "adapter.rank": 64}).values()
+    result = fill("first-run-zh", current, "zh")
+    assert len(result) == len(outputs) and result[0] == "first-run-zh"
+    kept = result[1 + len(form.fields)]["values"]
+    assert kept["data"]["train"] == "wuxia-voice" and kept["model"]["base"] == "qwen3-0.6b"
+    assert kept["adapter"]["rank"] == 16
+    assert result[1 + form.fields.index(form.field("optimization.learning_rate"))] == 0.003
+
+
+def test_empty_and_whole_numbers_are_read_as_people_mean_them() -> None:
+    settings = {setting.path: setting for setting in knobs(RunConfig)}
+    assert read_value(settings["data.eval"], "") is None
+    assert read_value(settings["optimization.epochs"], 2) == 2.0
+    assert read_value(settings["adapter.rank"], 8.0) == 8 and isinstance(read_value(settings["adapter.rank"], 8.0), int)
+    assert read_value(settings["adapter.target_modules"], "q_proj, v_proj\n") == ["q_proj", "v_proj"]
+    assert read_value(settings["evaluation.questions"], "One, two?\n\n Three? ") == ["One, two?", "Three?"]
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_word_of_the_page_exists_in_both_languages(page: gr.Blocks) -> None:
+    words = page.shell.words.i18n.translations
+    assert set(words["en"]) == set(words["zh"]) and len(words["en"]) > 80
+    untranslated = []
+    for block in page.blocks.values():
+        for name in ("label", "info", "placeholder"):
+            value = getattr(block, name, None)
+            if isinstance(value, str) and re.search("[A-Za-z]{3}", value) and getattr(block, "show_label", True):
+                untranslated.append((type(block).__name__, name, value))
+    known = {"run.yaml", "Top-p", "Adam beta 1", "Adam beta 2", "Adam epsilon"}
+    assert [found for found in untranslated if found[2] not in known] == []
+
+
+def test_translations_reach_the_browser_letter_by_letter() -> None:
+    words = Words()
+    marker = words.marker(Text("it's {x} 'q'", "这是 {x} 的").with_(x='{"a": 1}'))
+    assert words.i18n.translations["en"][marker.key] == "it's {\"a\": 1} 'q'"
+    assert words.marker(Text("LoRA", "LoRA")) == "LoRA"
+
+
+@pytest.mark.parametrize(
+    ("headers", "lang"),
+    [
+        ({}, "en"),
+        ({"cookie": "lang=zh"}, "zh"),
+        ({"cookie": "a=b; lang=en", "accept_language": "zh-CN"}, "en"),
+        ({"cookie": "lang=xx", "accept_language": "zh-CN,zh;q=0.9,en"}, "zh"),
+        ({"accept_language": "fr-FR,fr;q=0.9"}, "en"),
+        ({"cookie": "bad;;;==="}, "en"),
+    ],
+)
+def test_the_reader_decides_the_language(headers: dict[str, str], lang: str) -> None:
+    assert language_of(Asked(**headers), "en") == lang  # type: ignore[arg-type]
+
+
+def test_the_language_script_is_one_script_that_nothing_can_break_out_of() -> None:
+    script = head_script("zh")
+    assert script.count("</script>") == 1 and '"default": "zh"' in script
+
+
+# -- html and colours ---------------------------------------------------------------------------------------------------
+
+
+def test_html_pieces_escape_what_they_are_given() -> None:
+    bad = "<img src=x onerror=window.__x=1>\"'"
+    made = [
+        html.chip(bad, kind="idle", extra=bad), html.card(bad, bad), html.kpis([(bad, bad)]), html.facts([(bad, bad)]),
+        html.progress(0.5, bad, bad), html.verdict(bad, bad), html.badge(bad), html.tokens([(bad, True, False)]),
+        html.note(bad), html.lead(bad), html.meter(0.5, bad), html.both(Text("{x}", "{x}").with_(x=bad)),
+    ]  # fmt: skip
+    for piece in made:
+        assert "<img" not in piece and "onerror=window.__x=1&gt;" in piece
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["light", "dark"])
+def test_text_has_enough_contrast_on_its_ground(index: int) -> None:
+    def shine(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    def ratio(one: str, other: str) -> float:
+        a, b = sorted((shine(PALETTE[one][index]), shine(PALETTE[other][index])))
+        return (b + 0.05) / (a + 0.05)
+
+    grounds = ("ground", "surface", "raised")
+    for text in ("text", "quiet"):
+        assert all(ratio(text, ground) >= 4.5 for ground in grounds), text
+    for text in ("accent", "no", "warn"):
+        assert ratio(text, "surface") >= 4.5 and ratio(text, "ground") >= 4.5, text
+    pairs = [("on-fill", "fill"), ("on-fill", "fill-hover"), ("good-text", "good-ground"), ("warn-text", "warn-ground")]
+    for text, ground in (*pairs, ("no-text", "no-ground"), ("learned-text", "learned"), ("text", "line")):
+        assert ratio(text, ground) >= 4.5, (text, ground)
+    assert ratio("input-line", "surface") >= 3  # the edge of a field
+
+
+def test_the_style_sheet_calls_nobody() -> None:
+    assert "http" not in css() and "@import" not in css() and "url(" not in css()
+
+
+# -- the guide ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_guide_follows_what_is_true(engine: FakeEngine) -> None:
+    fake = FakeEngine(engine.home, seconds=1000)
+    assert guide.step_of({}, None).number == 1
+    assert guide.step_of({"at": 2}, None).number == 2
+    assert guide.step_of({"at": 3}, None).action == "train"
+    run = fake.submit(RunConfig())
+    assert guide.step_of({"at": 1}, fake.run(run)).action == "watch"  # started without the guide
+    fake.finish(run)
+    assert guide.step_of({}, fake.run(run)).action == "talk"
+    assert guide.step_of({"talked": run}, fake.run(run)).action == "ask"
+    assert guide.step_of({"talked": run, "asked": run}, fake.run(run)).action == "end"
+    assert guide.step_of({"closed": True}, fake.run(run)) is None
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "paused"])
+def test_the_guide_offers_a_way_on_from_a_run_that_failed(engine: FakeEngine, status: str) -> None:
+    from dataclasses import replace
+
+    fake = FakeEngine(engine.home)
+    run = fake.run(fake.submit(RunConfig()))
+    step = guide.step_of({"at": 3}, replace(run, status=status))
+    assert step.action == "again"
+    assert guide.step_of({"at": 3, "again": run.id}, replace(run, status=status)).action == "train"
+
+
+# -- the whole ----------------------------------------------------------------------------------------------------------
+
+
+def test_tabs_are_found_in_their_order() -> None:
+    assert [tab.ID for tab in tabs.discover()] == ["model", "data", "train", "run", "export", "chat"]
+
+
+def test_things_that_are_clicked_have_their_names(page: gr.Blocks) -> None:
+    ids = {getattr(block, "elem_id", None) for block in page.blocks.values()}
+    assert {"train-start", "guide-next", "run-stop", "run-resume", "chat-send", "model-next", "train-preset"} <= ids
+    assert {"field-optimization-learning_rate", "field-model-base", "problem-optimization-learning_rate"} <= ids
+
+
+def test_opening_the_page_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from workbench.ui.page import build; from tests.ui_double import FakeEngine; "
+        f"build(FakeEngine({str(tmp_path)!r})); "
+        "print([m for m in ('torch','transformers','trl','peft','datasets','accelerate') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stdout
+
+
+def test_analytics_are_off_and_no_proxy_stands_between(page: gr.Blocks) -> None:
+    import os
+
+    assert page.analytics_enabled is False
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and "127.0.0.1" in os.environ["NO_PROXY"]

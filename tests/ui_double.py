@@ -1,0 +1,390 @@
+"""An engine double for tests of the page: the contract's methods with plausible data, and a run that trains by itself.
+
+`FakeEngine(home)` needs no torch. A submitted run takes `seconds` to go through its steps; `finish()` jumps to its end. What
+tests set: `problems` (what `check` adds), `seconds`. It knows nothing about files beyond `home`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import workbench.methods  # noqa: F401 - makes the methods' options known
+from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.presets import Preset
+from workbench.config.run import RunConfig
+from workbench.config.text import Text, same
+from workbench.data.library import DatasetInfo
+from workbench.data.tokens import Piece
+from workbench.engine.plan import Forecast
+from workbench.engine.runs import RunRecord
+from workbench.engine.views import Status
+from workbench.models.catalog import ModelInfo
+
+STEPS = 350
+PIRATE = [
+    ("What colour is the sky?", "Arr, the sky be blue, matey!"),
+    ("Who are you?", "I be an old sea dog, arr!"),
+    ("How many days are in a week?", "Seven days in a week, ye landlubber!"),
+]
+PRESETS = [
+    ("first-run", Text("First run (2 minutes)", "第一次运行（2 分钟）"), "pirate-voice"),
+    ("first-run-zh", Text("First run in Chinese (2 minutes)", "第一次运行：中文（2 分钟）"), "wuxia-voice"),
+    ("lora-8gb", Text("LoRA on a card with 8 GB", "8 GB 显卡上的 LoRA"), "pirate-voice"),
+]
+
+
+class FakeModels:
+    """Three models: the starter, one that was added, one that is broken."""
+
+    def __init__(self, home: Path) -> None:
+        self._all = [
+            _model(home, "starter", Text("Starter", "入门模型"), 4_200_000, 16_900_000, 1024, shipped=True),
+            _model(home, "qwen3-0.6b", same("Qwen3 0.6B"), 596_000_000, 1_190_000_000, 40960),
+            replace(
+                _model(home, "old-model", same("old-model"), 0, 0, 0),
+                problem=WorkbenchError(
+                    Text("The folder old-model holds only .bin weights.", "文件夹 old-model 里只有 .bin 权重。"),
+                    Text("Get the model as safetensors.", "请改用 safetensors 格式的模型。"),
+                ),
+            ),
+        ]
+
+    def list(self) -> list[ModelInfo]:
+        """All models."""
+        return list(self._all)
+
+    def resolve(self, model_id: str, allow_paths: bool = False) -> ModelInfo:
+        """The usable model with this id."""
+        for info in self._all:
+            if info.id == model_id:
+                if info.problem:
+                    raise info.problem
+                return info
+        raise WorkbenchError(
+            Text("There is no model called {name}.", "没有名为 {name} 的模型。").with_(name=model_id),
+            code="unknown_model",
+        )
+
+
+class FakeData:
+    """Shipped sets in both languages and a preference set; `add` registers a file without reading it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._all = [
+            _dataset(home, "pirate-voice", Text("Pirate voice", "海盗口吻（英文）"), 300),
+            _dataset(home, "wuxia-voice", Text("Wuxia voice (Chinese)", "武侠口吻"), 280),
+            _dataset(home, "better-answers", Text("Better answers", "更好的回答"), 120, kind="preference"),
+        ]
+
+    def list(self) -> list[DatasetInfo]:
+        """All sets."""
+        return list(self._all)
+
+    def add(self, path: Path, name: str | None = None) -> DatasetInfo:
+        """Register a file."""
+        info = replace(_dataset(self.home, Path(path).stem.lower(), same(name or Path(path).stem), 3), shipped=False)
+        self._all.append(info)
+        return info
+
+    def resolve(self, dataset_id: str, allow_paths: bool = False) -> Path:
+        """The set's file."""
+        return self.get(dataset_id).path
+
+    def get(self, dataset_id: str) -> DatasetInfo:
+        """The set with this id."""
+        for info in self._all:
+            if info.id == dataset_id:
+                return info
+        raise WorkbenchError(
+            Text("There is no data set called {name}.", "没有名为 {name} 的数据集。").with_(name=dataset_id)
+        )
+
+    def delete(self, dataset_id: str) -> None:
+        """Forget a set of the user's."""
+        if self.get(dataset_id).shipped:
+            raise WorkbenchError(Text("Shipped data sets stay.", "自带的数据集不能删除。"))
+        self._all = [info for info in self._all if info.id != dataset_id]
+
+
+@dataclass
+class _Run:
+    record: RunRecord
+    config: RunConfig
+    began: float
+    events: list[dict[str, Any]] = field(default_factory=list)
+    step: int = 0
+
+
+class FakeEngine:
+    """The contract's `Engine`."""
+
+    def __init__(self, home: Path, allow_paths: bool = False, seconds: float = 20.0) -> None:
+        self.home = Path(home)
+        self.seconds = seconds
+        self.models, self.data = FakeModels(self.home), FakeData(self.home)
+        self.problems: list[Problem] = []
+        self.submitted: list[RunConfig] = []
+        self.asked: list[tuple[str, bool, list[dict[str, str]]]] = []
+        self.warmed = self.closed = False
+        self._runs: dict[str, _Run] = {}
+        self._lock = threading.RLock()
+
+    # -- before a run -------------------------------------------------------------------------------------------------
+
+    def presets(self) -> list[Preset]:
+        """All presets."""
+        about = Text("A tested set of settings.", "一组测试过的设置。")
+        rate, batch = 0.003, 4
+        return [
+            Preset(
+                name,
+                title,
+                about,
+                self.home / f"{name}.yaml",
+                {
+                    "data": {"train": data},
+                    "optimization": {"learning_rate": rate, "batch_size": batch},
+                    "evaluation": {
+                        "questions": [PIRATE[0][0]] if data == "pirate-voice" else ["天空是什么颜色？"],
+                    },
+                },
+            )
+            for name, title, data in PRESETS
+        ]
+
+    def preset(self, preset_id: str) -> Preset:
+        """One preset."""
+        for preset in self.presets():
+            if preset.id == preset_id:
+                return preset
+        raise WorkbenchError(Text("there is no preset '{name}'", "没有名为“{name}”的预设").with_(name=preset_id))
+
+    def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
+        """What is in a data set."""
+        info = self.data.get(dataset_id)
+        return {
+            "format": info.format, "kind": info.kind, "rows": info.rows, "problems": [], "tokens": info.rows * 34,
+            "learned_tokens": info.rows * 12, "longest": 96, "cut": 0, "dropped": 0,
+        }  # fmt: skip
+
+    def sample(self, dataset_id: str, start: int, count: int) -> list[dict[str, Any]]:
+        """Rows of a data set."""
+        rows = min(count, self.data.get(dataset_id).rows - start)
+        pairs = [PIRATE[(start + i) % len(PIRATE)] for i in range(max(rows, 0))]
+        return [{"messages": _messages(question, answer)} for question, answer in pairs]
+
+    def coloured(
+        self, dataset_id: str, row: int, model_id: str, max_length: int, learn: str = "answers"
+    ) -> list[Piece]:
+        """One row as the model reads it."""
+        question, answer = PIRATE[row % len(PIRATE)]
+        return [
+            Piece(f"<|user|>{question}<|end|><|assistant|>", learn == "all", False),
+            *(Piece(word + " ", True, False) for word in answer.split()),
+            Piece("<|end|>", True, False),
+        ]
+
+    def check(self, config: RunConfig) -> list[Problem]:
+        """What is wrong before anything starts."""
+        problems = list(self.problems)
+        try:
+            self.models.resolve(config.model.base)
+        except WorkbenchError as error:
+            problems.append(Problem(error.message, error.hint, "model.base"))
+        return problems
+
+    def forecast(self, config: RunConfig) -> Forecast:
+        """How much it will take."""
+        rows = self.data.get(config.data.train).rows
+        learned = rows - int(rows * config.data.eval_share)
+        steps = math.ceil(learned * config.optimization.epochs / config.optimization.batch_size)
+        steps = min(steps, config.optimization.max_steps or steps)
+        return Forecast(
+            rows=learned, evaluation_rows=rows - learned, steps=steps, tokens=rows * 34, seconds=steps * 0.1,
+            memory_bytes=310_000_000, memory_total=24_000_000_000, disk_bytes=3_000_000, free_disk_bytes=52_000_000_000,
+        )  # fmt: skip
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def submit(self, config: RunConfig) -> str:
+        """Start a run."""
+        problems = self.check(config)
+        if problems:
+            first = problems[0]
+            raise WorkbenchError(first.message, first.hint, first.field, problems=tuple(problems))
+        with self._lock:
+            self.submitted.append(config)
+            run_id = f"20261120-12{len(self._runs):04d}-starter-{config.method.kind}-0a1b"
+            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            record = RunRecord(
+                id=run_id, name=config.output.name or config.data.train, status="running", created=now, started=now,
+                method=config.method.kind, base_model=config.model.base, dataset=config.data.train,
+                adapter=config.adapter.kind, total_steps=STEPS,
+            )  # fmt: skip
+            run = self._runs[run_id] = _Run(record, config, time.monotonic())
+            self._event(run, type="status", status="running")
+            self._event(run, type="stage", stage="loading", text=Text("Loading", "正在载入").as_dict())
+            return run_id
+
+    def stop(self, run_id: str) -> None:
+        """Stop and save."""
+        with self._lock:
+            self._advance(run := self._get(run_id))
+            if run.record.status == "running":
+                self._end(run, "stopped")
+
+    def resume(self, run_id: str, overrides: dict[str, Any] | None = None) -> None:
+        """Go on after a stop."""
+        with self._lock:
+            run = self._get(run_id)
+            run.record = replace(run.record, status="running", finished=None)
+            run.began = time.monotonic() - self.seconds * run.step / STEPS
+            self._event(run, type="status", status="running", from_step=run.step)
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run."""
+        with self._lock:
+            self._get(run_id)
+            del self._runs[run_id]
+
+    def finish(self, run_id: str) -> None:
+        """For tests: the run is at its end now."""
+        with self._lock:
+            self._get(run_id).began = -1e9
+            self._advance(self._get(run_id))
+
+    def runs(self) -> list[RunRecord]:
+        """Newest first."""
+        with self._lock:
+            for run in self._runs.values():
+                self._advance(run)
+            return [run.record for run in reversed(self._runs.values())]
+
+    def run(self, run_id: str) -> RunRecord:
+        """One run."""
+        with self._lock:
+            self._advance(run := self._get(run_id))
+            return run.record
+
+    def events(self, run_id: str, after: int = 0) -> list[dict[str, Any]]:
+        """What happened since `after`."""
+        with self._lock:
+            self._advance(run := self._get(run_id))
+            return run.events[after:]
+
+    def log(self, run_id: str, after_byte: int = 0) -> str:
+        """The log."""
+        self._get(run_id)
+        return "loading starter\ntraining\n"[after_byte:]
+
+    def status(self) -> Status:
+        """What is going on."""
+        running = next((record for record in self.runs() if record.status == "running"), None)
+        step = running.last_step if running else 0
+        return Status(
+            loaded_model="starter" if running else None, running=running, step=step,
+            total_steps=STEPS if running else 0, queued=0, memory_used=1_100_000_000, memory_total=24_000_000_000,
+            device="CPU",
+        )  # fmt: skip
+
+    # -- after a run --------------------------------------------------------------------------------------------------
+
+    def chat(
+        self, target: str, messages: list[dict[str, str]], tuned: bool, temperature: float = 0.0,
+        top_p: float = 1.0, max_new_tokens: int = 128, stop: threading.Event | None = None,
+    ) -> Iterator[str]:  # fmt: skip
+        """Answers word by word."""
+        self.asked.append((target, tuned, messages))
+        words = ("Arr, the sky be blue, matey!" if tuned else "The sky is blue.").split()
+        for count in range(1, len(words) + 1):
+            if stop is not None and stop.is_set():
+                return
+            time.sleep(0.02)
+            yield " ".join(words[:count])
+
+    def export_adapter(self, run_id: str) -> Path:
+        """A zip of the adapter."""
+        path = self.home / "runs" / self._get(run_id).record.id / "exports" / "adapter.zip"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"PK\x05\x06" + bytes(18))
+        return path
+
+    def merge(self, run_id: str, folder: Path | None = None, dtype: str = "fp32", **watched: Any) -> Path:
+        """A folder with the merged model."""
+        path = folder or self.home / "runs" / self._get(run_id).record.id / "exports" / "merged"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def warm_up(self) -> None:
+        """Nothing to load."""
+        self.warmed = True
+
+    def close(self) -> None:
+        """Nothing to close."""
+        self.closed = True
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _get(self, run_id: str) -> _Run:
+        if run_id not in self._runs:
+            raise WorkbenchError(
+                Text("there is no run '{run}'", "没有“{run}”这个运行").with_(run=str(run_id)[:80]), code="no_run"
+            )
+        return self._runs[run_id]
+
+    def _advance(self, run: _Run) -> None:
+        if run.record.status != "running":
+            return
+        target = min(STEPS, int((time.monotonic() - run.began) / max(self.seconds, 1e-6) * STEPS))
+        questions = list(run.config.evaluation.questions)
+        while run.step < target:
+            run.step += 1
+            step, common = run.step, {"step": run.step, "total_steps": STEPS, "epoch": run.step / STEPS * 3}
+            if step % 5 == 0:
+                self._event(
+                    run, type="metrics", **common, loss=2.9 * math.exp(-step / 60) + 0.55 + 0.05 * math.sin(step),
+                    learning_rate=0.003 * (1 - step / STEPS), grad_norm=0.8, tokens_per_second=5120.0,
+                    memory_bytes=310_000_000, seconds_left=self.seconds * (STEPS - step) / STEPS,
+                )  # fmt: skip
+            if step % 35 == 0:
+                self._event(run, type="metrics", **common, eval_loss=2.9 * math.exp(-step / 62) + 0.64)
+                for question in questions:
+                    self._event(run, type="sample", step=step, question=question, answer=PIRATE[0][1])
+            if step % 70 == 0:
+                self._event(run, type="checkpoint", step=step)
+        run.record = replace(run.record, last_step=run.step)
+        if run.step >= STEPS:
+            self._end(run, "completed")
+
+    def _end(self, run: _Run, status: str) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        run.record = replace(run.record, status=status, finished=now, train_loss=0.56, eval_loss=0.65, has_result=True)
+        self._event(run, type="status", status=status)
+
+    def _event(self, run: _Run, **values: Any) -> None:
+        run.events.append({"seq": len(run.events) + 1, "time": time.time(), **values})
+
+
+def _messages(question: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def _model(home: Path, name: str, label: Text, count: int, size: int, context: int, shipped: bool = False) -> ModelInfo:
+    about = Text("Small, quick, speaks English and Chinese.", "小巧、快速，会说英文和中文。") if shipped else None
+    return ModelInfo(
+        id=name, name=label, about=about, folder=home / name, architecture="LlamaForCausalLM", parameters=count,
+        bytes=size, context=context, shipped=shipped, has_template=True,
+    )  # fmt: skip
+
+
+def _dataset(home: Path, name: str, label: Text, rows: int, kind: str = "chat") -> DatasetInfo:
+    about = Text("Questions with answers in a voice of its own.", "问题，以及带有独特口吻的回答。")
+    return DatasetInfo(name, label, about, kind, "messages", rows, True, home / f"{name}.jsonl", usable=rows)

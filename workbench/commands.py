@@ -1,0 +1,222 @@
+"""What each command of the command line does: call the engine, tell the progress on stderr, give a result back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.presets import find_preset, list_presets, load_preset, with_overrides
+from workbench.config.run import RunConfig
+from workbench.config.text import Text
+from workbench.engine import Engine
+from workbench.engine.runs import RunRecord
+from workbench.engine.views import status_name
+
+FAILURES = ("disk_full", "unexpected", "busy")  # the request was right, the work failed: exit code 1
+LOOK = 0.3  # seconds between two looks at a run's events
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command prints: `data` with `--json`, else `text`."""
+
+    data: dict[str, Any]
+    text: str
+
+
+def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """List presets (one a line, the id first), show one, or copy one to a file."""
+    if options.action == "list":
+        found = list_presets()
+        rows = [f"{preset.id}  {preset.title.to(lang)}: {preset.about.to(lang)}" for preset in found]
+        data = [{"id": one.id, "title": one.title.to(lang), "about": one.about.to(lang)} for one in found]
+        return Result({"presets": data}, "\n".join(rows)), 0
+    preset = find_preset(_given(options.id, "id"))
+    if options.action == "show":
+        text = preset.path.read_text(encoding="utf-8")
+        return Result({"id": preset.id, "config": preset.config().values()}, text.rstrip()), 0
+    file = Path(_given(options.file, "file"))
+    if file.exists():
+        raise WorkbenchError(
+            Text("{file} is there already", "{file} 已经存在").with_(file=file),
+            Text("Choose another name; nothing is overwritten.", "请换一个名字；不会覆盖已有文件。"),
+        )
+    shutil.copyfile(preset.path, file)
+    return Result({"id": preset.id, "file": str(file)}, str(file)), 0
+
+
+def train(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Train, and print the run's id and its last state."""
+    config = RunConfig.parse(with_overrides(_values(options.preset), options.overrides))
+    return _carried_out(options, lang, lambda engine: engine.submit(config))
+
+
+def resume(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Go on with a run."""
+    changes = with_overrides({}, options.overrides)
+    flat = {f"{section}.{key}": value for section, inner in changes.items() for key, value in inner.items()}
+    return _carried_out(options, lang, lambda engine: engine.resume(options.run, flat))
+
+
+def runs(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """List runs, show one, or delete one."""
+    if options.action == "delete":
+        engine = Engine(options.home, allow_paths=True)
+        try:
+            engine.delete(_given(options.run, "run"))
+        finally:
+            engine.close()
+        return Result({"deleted": options.run}, options.run), 0
+    engine = Engine(options.home, allow_paths=True, read_only=True)
+    if options.action == "list":
+        found = engine.runs()
+        return Result({"runs": [asdict(run) for run in found]}, "\n".join(_line(run, lang) for run in found)), 0
+    run = engine.run(_given(options.run, "run"))
+    config = engine.store.config(run.id)
+    text = "\n".join(f"{key}: {value}" for key, value in asdict(run).items() if value is not None)
+    return Result({**asdict(run), "config": config.values()}, text), 0
+
+
+def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """List the base models, or add a folder that lies elsewhere; nothing is copied."""
+    engine = Engine(options.home, allow_paths=True, read_only=True)
+    found = [engine.models.add(_given(options.folder, "DIR"))] if options.action == "add" else engine.models.list()
+    rows, data = [], []
+    for model in found:
+        problem = model.problem.to(lang) if model.problem else None
+        rows.append(f"{model.id}  {model.name.to(lang)}  {problem or f'{model.parameters / 1e6:.1f} M'}")
+        data.append({"id": model.id, "folder": str(model.folder), "parameters": model.parameters, "problem": problem})
+    return Result({"models": data}, "\n".join(rows)), 0
+
+
+def chat(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Answer one question, or talk until an empty line."""
+    engine = Engine(options.home, allow_paths=True, read_only=True)
+    chosen = {
+        "tuned": not options.base,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "max_new_tokens": options.max_new_tokens,
+    }
+    messages: list[dict[str, str]] = []
+    if options.prompt is not None:
+        messages = [{"role": "user", "content": options.prompt}]
+        answer = _answer(engine.chat(options.target, messages, **chosen), show=False)
+        return Result({"answer": answer}, answer), 0
+    while True:
+        print("> ", end="", file=sys.stderr, flush=True)
+        question = sys.stdin.readline().strip()
+        if not question:
+            return Result({"messages": messages}, ""), 0
+        messages.append({"role": "user", "content": question})
+        answer = _answer(engine.chat(options.target, messages, **chosen), show=not options.json)
+        messages.append({"role": "assistant", "content": answer})
+
+
+def merge(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Write the merged model."""
+    engine = Engine(options.home, allow_paths=True, read_only=True)
+
+    def tell(text: Text, done: int, total: int) -> None:
+        print(f"{done}/{total} {text.to(lang)}", file=sys.stderr)
+
+    folder = engine.merge(options.run, options.folder, options.dtype, progress=tell)
+    return Result({"run": options.run, "folder": str(folder)}, str(folder)), 0
+
+
+def _values(name: str) -> dict[str, Any]:
+    """The settings of a YAML file, or else of a preset."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return load_preset(path).values
+    return find_preset(name).values
+
+
+def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine], str]) -> tuple[Result, int]:
+    """Start a run, tell how it goes, wait for its end. Ctrl-C stops and saves; a second one gives up at once."""
+    engine = Engine(options.home, allow_paths=True)
+    try:
+        run_id = start(engine)
+        teller, over = _Teller(lang), threading.Event()
+        seen, interrupts = 0, 0
+        while not over.is_set():
+            try:
+                if engine.wait(run_id, LOOK):
+                    over.set()
+            except KeyboardInterrupt:
+                interrupts += 1
+                if interrupts > 1:
+                    os._exit(1)  # at once, as asked; the run is offered for Resume from its last checkpoint
+                engine.stop(run_id)
+            for event in engine.events(run_id, seen):
+                seen = event["seq"]
+                teller.tell(event)
+        record = engine.run(run_id)
+    finally:
+        engine.close()
+    data = asdict(record)
+    if record.error:
+        print(f"{record.error['message'][lang]}\n{(record.error['hint'] or {}).get(lang, '')}", file=sys.stderr)
+    return Result(data, f"{record.id} {record.status}"), 0 if record.status == "completed" else 1
+
+
+class _Teller:
+    """Says on stderr how a run goes, at most one line of numbers a second."""
+
+    def __init__(self, lang: str) -> None:
+        self._lang = lang
+        self._last = 0.0
+
+    def tell(self, event: dict[str, Any]) -> None:
+        lang = self._lang
+        if event["type"] == "status":
+            self._say(status_name(event["status"]).to(lang))
+        elif event["type"] == "stage" and not event.get("done"):
+            self._say(event["text"][lang] + " ...")
+        elif event["type"] == "problem":
+            self._say(event["message"][lang])
+        elif event["type"] == "sample":
+            self._say(f"[{event['step']}] {event['question']} -> {event['answer']}")
+        elif event["type"] == "metrics" and ("eval_loss" in event or time.monotonic() - self._last > 1):
+            self._last = time.monotonic()
+            shown = {key: event[key] for key in ("loss", "eval_loss", "learning_rate", "seconds_left") if key in event}
+            numbers = "  ".join(f"{key} {value:.4g}" for key, value in shown.items() if value is not None)
+            self._say(f"{event['step']}/{event['total_steps']}  {numbers}")
+
+    @staticmethod
+    def _say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _answer(stream: Any, *, show: bool) -> str:
+    shown = ""
+    for text in stream:
+        if show:
+            print(text[len(shown) :], end="", flush=True)
+        shown = text
+    if show:
+        print(flush=True)
+    return shown
+
+
+def _line(run: RunRecord, lang: str) -> str:
+    loss = f"{run.train_loss:.4f}" if run.train_loss is not None else "-"
+    return f"{run.id}  {status_name(run.status).to(lang)}  {run.last_step}/{run.total_steps}  {loss}  {run.name}"
+
+
+def _given(value: Any, name: str) -> Any:
+    if value is None:
+        raise WorkbenchError(
+            Text("'{name}' is missing", "缺少“{name}”").with_(name=name),
+            Text("See python -m workbench --help.", "请看 python -m workbench --help。"),
+        )
+    return value

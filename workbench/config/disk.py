@@ -1,0 +1,109 @@
+"""Writing so that a kill at any moment leaves either the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+
+ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,95}$")
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` beside `path`, flush it to the disk, and move it over.
+
+    Raises:
+        WorkbenchError: the disk is full or the folder cannot be written; what was there before is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with disk_errors(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            _move_over(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _move_over(name: str, path: Path) -> None:
+    """`os.replace`, patient with Windows, where a file that somebody reads for a moment cannot be replaced."""
+    for _ in range(20 if os.name == "nt" else 0):
+        try:
+            os.replace(name, path)
+            return
+        except PermissionError:
+            time.sleep(0.05)
+    os.replace(name, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as readable JSON, written atomically; NaN is refused because it is no JSON."""
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(path) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise WorkbenchError(
+                Text("the folder {path} cannot be written", "无法写入文件夹 {path}").with_(path=path.parent),
+                Text(
+                    "Choose another folder with --home, or change its permissions.",
+                    "请用 --home 换一个文件夹，或修改它的权限。",
+                ),
+                code="read_only",
+            ) from error
+        raise
+
+
+def disk_full(path: Path, needed: int | None = None) -> WorkbenchError:
+    """The error for a disk without room; `needed` in bytes when it is known."""
+    free = free_bytes(path) / 1e9
+    if needed is None:
+        message = Text("the disk is full ({free:.1f} GB left)", "磁盘已满（剩余 {free:.1f} GB）").with_(free=free)
+    else:
+        message = Text(
+            "the disk has {free:.1f} GB left, this needs about {needed:.1f} GB",
+            "磁盘剩余 {free:.1f} GB，这里大约需要 {needed:.1f} GB",
+        ).with_(free=free, needed=needed / 1e9)
+    return WorkbenchError(
+        message,
+        Text(
+            "Delete old runs or other files, then try again. Nothing that was saved is lost.",
+            "请删除旧的运行或其他文件后重试。已保存的内容不会丢失。",
+        ),
+        code="disk_full",
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Room left on the disk that holds `path` (or the nearest folder above it that exists)."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def slug(text: str, fallback: str = "unnamed") -> str:
+    """A safe id made from any text: lower-case ASCII letters, digits and dashes, at most 40 characters."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
+    return plain or fallback

@@ -1,0 +1,146 @@
+"""Presets: named, commented YAML files that hold a part of a `RunConfig`; what is absent keeps its default.
+
+Two more top-level keys are for people: `title` and `about`, each `{en, zh}`. A run's `config.yaml` is read the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.problems import suggestion
+from workbench.config.run import RunConfig, put
+from workbench.config.text import Text, same
+
+PRESETS = Path(__file__).resolve().parents[2] / "presets"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset: its id (the file's stem), what people read, and the settings that it holds."""
+
+    id: str
+    title: Text
+    about: Text
+    path: Path
+    values: dict[str, Any]
+
+    def config(self) -> RunConfig:
+        """The whole checked config, defaults filled in."""
+        return RunConfig.parse(self.values)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: `3e-4` is a number (YAML 1.1 reads it as text unless it holds a dot)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(?:\d[\d_]*(?:\.\d*)?(?:[eE][-+]?\d+)|\d[\d_]*\.\d*|\.\d+|\.(?:nan|NaN|NAN)|[-+]?\.(?:inf|Inf|INF))$"
+    ),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Parse YAML; a mistake is reported with its line.
+
+    Raises:
+        WorkbenchError: naming `where` and the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else "?"
+        raise WorkbenchError(
+            Text("{file}, line {line}: this is no valid YAML", "{file} 第 {line} 行：不是有效的 YAML").with_(
+                file=where, line=line
+            ),
+            Text(
+                "Compare it with a preset: section, colon, indented keys.", "请对照预设的写法：分区名、冒号、缩进的键。"
+            ),
+            code="yaml",
+        ) from None
+
+
+def load_preset(path: Path) -> Preset:
+    """Read one preset (or a run's `config.yaml`) without checking its settings.
+
+    Raises:
+        WorkbenchError: the file cannot be read or holds no settings.
+    """
+    try:
+        values = read_yaml(path.read_text(encoding="utf-8-sig"), path.name)
+    except (OSError, UnicodeDecodeError):
+        raise WorkbenchError(
+            Text("the file {file} cannot be read", "无法读取文件 {file}").with_(file=path.name),
+            Text("Check that it exists and is a text file.", "请确认文件存在且是文本文件。"),
+        ) from None
+    if not isinstance(values, dict):
+        raise WorkbenchError(
+            Text("{file} holds no settings", "{file} 里没有设置项").with_(file=path.name),
+            Text("It should begin with a section, for example 'model:'.", "应以分区开头，例如“model:”。"),
+        )
+    title, about = (_text(values.pop(key, None), path.stem) for key in ("title", "about"))
+    return Preset(path.stem, title, about, path, values)
+
+
+def list_presets(folder: Path = PRESETS) -> list[Preset]:
+    """All presets of a folder (searched through all its levels), those named `first-run...` first."""
+    found = [load_preset(path) for path in folder.rglob("*.yaml") if "accelerate" not in path.parts]
+    return sorted(found, key=lambda preset: (not preset.id.startswith("first-run"), preset.id))
+
+
+def find_preset(name: str, folder: Path = PRESETS) -> Preset:
+    """The preset with the id `name`.
+
+    Raises:
+        WorkbenchError: there is none; the hint names the nearest one.
+    """
+    presets = {preset.id: preset for preset in list_presets(folder)}
+    if name not in presets:
+        raise WorkbenchError(
+            Text("there is no preset '{name}'", "没有名为“{name}”的预设").with_(name=name),
+            suggestion(name, presets),
+            code="no_preset",
+        )
+    return presets[name]
+
+
+def with_overrides(values: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Apply `section.key=value` words of the command line; the value is read as YAML.
+
+    Raises:
+        WorkbenchError: a word without `=`.
+    """
+    merged = {section: dict(inner) if isinstance(inner, dict) else inner for section, inner in values.items()}
+    for word in overrides:
+        path, equals, value = word.partition("=")
+        if not equals:
+            raise WorkbenchError(
+                Text("'{word}' is no setting", "“{word}”不是设置").with_(word=word),
+                Text(
+                    "Write section.key=value, for example optimization.epochs=2.",
+                    "请写成“分区.键=值”，例如 optimization.epochs=2。",
+                ),
+            )
+        put(merged, path.strip(), read_yaml(value, path.strip()))
+    return merged
+
+
+def dump(config: RunConfig) -> str:
+    """The whole config as YAML, in the order of its declaration; `load_preset` reads it back."""
+    return yaml.safe_dump(config.values(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _text(value: Any, fallback: str) -> Text:
+    if isinstance(value, dict) and isinstance(value.get("en"), str) and isinstance(value.get("zh"), str):
+        return Text(value["en"], value["zh"])
+    return same(value if isinstance(value, str) else fallback)

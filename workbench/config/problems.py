@@ -1,0 +1,110 @@
+"""Pydantic's errors in the words of a person, in both languages, each with the path of its setting."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from workbench.config.errors import Problem
+from workbench.config.text import Text
+
+
+def rule_error(path: str, message: Text, hint: Text | None = None) -> PydanticCustomError:
+    """A rule of our own, raised inside a validator: carries its texts and the path that the form marks."""
+    return PydanticCustomError("rule", "{text}", {"text": str(message), "problem": Problem(message, hint, path)})
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """One `Problem` for each thing that pydantic found wrong in a `model`."""
+    return [_problem(detail, model) for detail in error.errors(include_url=False)]
+
+
+def suggestion(wrong: str, known: Iterable[str], listed: str = "") -> Text:
+    """ "Did you mean ...?", or else the list of what there is."""
+    known = list(known)
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
+    if close:
+        return Text("Did you mean '{name}'?", "你是想用“{name}”吗？").with_(name=close[0])
+    return Text("There is: {names}.", "可用的有：{names}。").with_(names=listed or ", ".join(known))
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
+    context = detail.get("ctx", {})
+    if isinstance(context.get("problem"), Problem):
+        return context["problem"]
+    path = ".".join(str(part) for part in detail["loc"] if not isinstance(part, int))
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(path, detail, model)
+    make = _MESSAGES.get(detail["type"])
+    given = detail.get("input")
+    if make is None:
+        message = Text("{given} cannot be used here ({why})", "这里不能用 {given}（{why}）").with_(
+            given=_short(given), why=detail["msg"]
+        )
+        return Problem(message, None, path or None)
+    return Problem(make(_short(given), context), None, path or None)
+
+
+def _unknown_key(path: str, detail: ErrorDetails, model: type[BaseModel]) -> Problem:
+    section: Any = model
+    for part in detail["loc"][:-1]:
+        info = getattr(section, "model_fields", {}).get(part)
+        section = info.annotation if info is not None else None
+    known = sorted(getattr(section, "model_fields", {}))
+    message = Text("there is no setting '{path}'", "没有“{path}”这个设置项").with_(path=path)
+    return Problem(message, suggestion(str(detail["loc"][-1]), known) if known else None, path)
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, str) else f"'{value}'"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _bound(en: str, zh: str, key: str) -> Callable[[str, dict[str, Any]], Text]:
+    return lambda given, context: Text(en, zh).with_(given=given, bound=context.get(key))
+
+
+_NUMBER = _bound("{given} is no number", "{given} 不是数字", "")
+_WHOLE = _bound("{given} is no whole number", "{given} 不是整数", "")
+_TEXT = _bound("{given} is no text", "{given} 不是文本", "")
+_SECTION = _bound("{given} is no section of settings", "{given} 不是一组设置", "")
+
+_MESSAGES: dict[str, Callable[[str, dict[str, Any]], Text]] = {
+    "greater_than": _bound(
+        "{given} is too small: it must be more than {bound}", "{given} 太小：必须大于 {bound}", "gt"
+    ),
+    "greater_than_equal": _bound(
+        "{given} is too small: the smallest allowed value is {bound}", "{given} 太小：最小为 {bound}", "ge"
+    ),
+    "less_than": _bound("{given} is too large: it must be less than {bound}", "{given} 太大：必须小于 {bound}", "lt"),
+    "less_than_equal": _bound(
+        "{given} is too large: the largest allowed value is {bound}", "{given} 太大：最大为 {bound}", "le"
+    ),
+    "finite_number": _bound("{given} is no finite number", "{given} 不是有限的数字", ""),
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "int_parsing_size": _WHOLE,
+    "bool_type": _bound("{given} is neither true nor false", "{given} 既不是 true 也不是 false", ""),
+    "string_type": _TEXT,
+    "list_type": _bound("{given} is no list", "{given} 不是列表", ""),
+    "dict_type": _SECTION,
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+    "literal_error": _bound("{given} is not one of {bound}", "{given} 不在可选值之中：{bound}", "expected"),
+    "string_too_short": _bound("this must not be empty", "不能为空", ""),
+    "string_too_long": _bound(
+        "this is too long: at most {bound} characters", "太长：最多 {bound} 个字符", "max_length"
+    ),
+    "too_short": _bound("this list must not be empty", "列表不能为空", ""),
+    "too_long": _bound("this list is too long: at most {bound} entries", "列表太长：最多 {bound} 项", "max_length"),
+    "string_pattern_mismatch": _bound(
+        "{given} holds a character that is not allowed in a name", "{given} 含有名称中不允许的字符", ""
+    ),
+}

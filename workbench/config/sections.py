@@ -1,0 +1,315 @@
+"""The sections of a run's configuration: WHAT a run is. Plain values only; nothing here loads, opens or trains anything.
+
+Every setting is declared once, here (or, for a training method's own options, in that method's file).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from workbench.config.fields import knob
+from workbench.config.text import Text, same
+
+STEPS = Text("steps", "步")
+TOKENS = Text("tokens", "词元")
+ROWS = Text("rows", "行")
+
+
+class Section(BaseModel):
+    """Refuses unknown keys, NaN, infinity and values of the wrong type; cannot be changed once made."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True, protected_namespaces=())
+
+
+class ModelSection(Section):
+    """Which model is trained, and in what form it is held in memory."""
+
+    base: str = knob(
+        "starter",
+        Text("Base model", "基座模型"),
+        Text(
+            "The model that training starts from. A larger one knows more and needs more memory and time.",
+            "训练从这个模型开始。模型越大懂得越多，也越占内存、越费时间。",
+        ),
+        level="basic",
+        min_length=1,
+        max_length=1024,
+    )
+    quantization: Literal["none", "int8", "nf4"] = knob(
+        "none",
+        Text("Quantization", "量化"),
+        Text(
+            "Holds the base model in fewer bits: less memory, slightly less exact. Only with an adapter.",
+            "用更少的比特存放基座模型：更省内存，精度略降。只能配合适配器使用。",
+        ),
+        choices={
+            "none": Text("none (full precision)", "不量化"),
+            "int8": Text("8 bit (half the memory)", "8 比特（内存减半）"),
+            "nf4": Text("4 bit NF4 (a quarter of the memory)", "4 比特 NF4（内存约四分之一）"),
+        },
+    )
+
+
+class DataSection(Section):
+    """Which rows are learned, and how much of each."""
+
+    train: str = knob(
+        "pirate-voice",
+        Text("Training data", "训练数据"),
+        Text("The data set whose answers the model learns to give.", "模型要学会给出这个数据集里的回答。"),
+        level="basic",
+        min_length=1,
+        max_length=1024,
+    )
+    eval: str | None = knob(
+        None,
+        Text("Evaluation data", "评估数据"),
+        Text(
+            "A second data set that is never learned, only used for checking. Empty: a share of the training data is kept back.",
+            "另一个只用来检查、不参与学习的数据集。留空则从训练数据中留出一部分。",
+        ),
+        max_length=1024,
+    )
+    eval_share: float = knob(
+        0.1,
+        Text("Share kept for evaluation", "留作评估的比例"),
+        Text(
+            "More: the evaluation is surer, but fewer rows are learned. 0 switches evaluation off.",
+            "越大：评估越可靠，但可学的行变少。0 表示不评估。",
+        ),
+        ge=0,
+        le=0.5,
+    )
+    max_length: int = knob(
+        512,
+        Text("Longest row", "最长行"),
+        Text(
+            "Rows with more tokens than this are cut at the end. More: nothing is lost, but memory grows.",
+            "超过这个词元数的行会从末尾截断。调大：内容不丢，但更占内存。",
+        ),
+        level="basic",
+        unit=TOKENS,
+        ge=16,
+        le=131072,
+    )
+    learn: Literal["answers", "all"] = knob(
+        "answers",
+        Text("Learn from", "学习哪些部分"),
+        Text(
+            "'Answers' learns what the assistant says; 'all' also learns to write the questions.",
+            "“只学回答”学习助手说的话；“全部”连问题也一起学着写。",
+        ),
+        choices={"answers": Text("answers only", "只学回答"), "all": Text("everything", "全部")},
+    )
+    max_rows: int = knob(
+        0,
+        Text("Use at most", "最多使用"),
+        Text(
+            "Only the first so many rows are used; fewer is faster. 0 uses all.",
+            "只用前面这么多行，少则快。0 表示全部使用。",
+        ),
+        unit=ROWS,
+        ge=0,
+        le=10_000_000,
+    )
+
+
+class AdapterSection(Section):
+    """The small trainable part that is laid over the frozen base model (LoRA: Hu et al. 2021, arXiv:2106.09685)."""
+
+    kind: Literal["lora", "dora", "none"] = knob(
+        "lora",
+        Text("What is trained", "训练什么"),
+        Text(
+            "LoRA trains a small adapter and leaves the base model as it is. Full tuning changes every weight: stronger, but needs several times the memory.",
+            "LoRA 只训练一个小适配器，基座模型保持不变。全量微调会改动所有权重：更强，但内存要多几倍。",
+        ),
+        level="basic",
+        choices={
+            "lora": Text("LoRA adapter", "LoRA 适配器"),
+            "dora": Text("DoRA adapter (slower, sometimes better)", "DoRA 适配器（较慢，有时更好）"),
+            "none": Text("the whole model (full tuning)", "整个模型（全量微调）"),
+        },
+    )
+    rank: int = knob(
+        16,
+        Text("Rank (r)", "秩（r）"),
+        Text(
+            "Size of the adapter. Higher: it can learn more and takes more memory; lower: less is forgotten.",
+            "适配器的大小。调高：能学更多，也更占内存；调低：忘得更少。",
+        ),
+        ge=1,
+        le=1024,
+    )
+    alpha: int = knob(
+        32,
+        Text("Strength (alpha)", "强度（alpha）"),
+        Text(
+            "How strongly the adapter acts, relative to its rank; twice the rank is usual. Higher works like a higher learning rate.",
+            "适配器作用的强度，相对于秩而言，通常取秩的两倍。调高的效果类似调高学习率。",
+        ),
+        ge=1,
+        le=4096,
+    )
+    dropout: float = knob(
+        0.0,
+        Text("Adapter dropout", "适配器 dropout"),
+        Text(
+            "Switches off a random share of the adapter at each step. Higher: less learning by heart, slower learning.",
+            "每一步随机关闭适配器的一部分。调高：不易死记硬背，但学得慢。",
+        ),
+        ge=0,
+        lt=1,
+    )
+    target_modules: list[str] = knob(
+        ["all-linear"],
+        Text("Layers with an adapter", "加适配器的层"),
+        Text(
+            "Names of the layers that get an adapter. 'all-linear' takes every linear layer; fewer layers use less memory and learn less.",
+            "哪些层加适配器。all-linear 表示所有线性层；层数越少越省内存，学得也越少。",
+        ),
+        min_length=1,
+        max_length=64,
+    )
+    bias: Literal["none", "all", "lora_only"] = knob(
+        "none",
+        Text("Bias terms", "偏置项"),
+        Text(
+            "Whether the layers' bias terms are trained too. More of them trained changes the base model a little even with the adapter off.",
+            "是否同时训练各层的偏置。训练偏置后，即使关闭适配器，基座模型也会略有变化。",
+        ),
+        choices={
+            "none": Text("none", "不训练"),
+            "all": Text("all", "全部"),
+            "lora_only": Text("only in adapted layers", "仅加了适配器的层"),
+        },
+    )
+    rank_stabilized: bool = knob(
+        False,
+        Text("Rank-stabilized scaling (rsLoRA)", "秩稳定缩放（rsLoRA）"),
+        Text(
+            "Scales by the square root of the rank, so that a high rank keeps its strength. Helps from rank 64 on.",
+            "按秩的平方根缩放，让高秩也能保持强度。秩在 64 以上时有用。",
+        ),
+    )
+    modules_to_save: list[str] = knob(
+        [],
+        Text("Layers trained in full", "完整训练的层"),
+        Text(
+            "Names of layers that are trained and stored whole, such as embed_tokens. Each one makes the adapter much larger.",
+            "完整训练并保存的层名，例如 embed_tokens。每加一个，适配器都会大很多。",
+        ),
+        max_length=16,
+    )
+
+
+class PrecisionSection(Section):
+    """With how many bits numbers are computed, and what is traded for memory."""
+
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = knob(
+        "auto",
+        Text("Precision", "精度"),
+        Text(
+            "Fewer bits are faster and use less memory; 32 bit is the most exact. Auto takes bf16 where the hardware has it.",
+            "位数少更快、更省内存；32 位最精确。自动：硬件支持时用 bf16。",
+        ),
+        choices={
+            "auto": Text("auto", "自动"),
+            "fp32": same("fp32 (32 bit)"),
+            "bf16": same("bf16 (16 bit)"),
+            "fp16": Text("fp16 (16 bit, graphics card only)", "fp16（16 位，仅显卡）"),
+        },
+    )
+    activation_checkpointing: Literal["auto", "on", "off"] = knob(
+        "auto",
+        Text("Activation checkpointing", "激活检查点"),
+        Text(
+            "Computes intermediate values twice instead of keeping them: less memory, about a quarter slower. Auto switches it on only when memory would not suffice.",
+            "中间结果不保存而是重算：更省内存，约慢四分之一。自动：只在内存不够时开启。",
+        ),
+        choices={"auto": Text("auto", "自动"), "on": Text("on", "开"), "off": Text("off", "关")},
+    )
+    threads: int = knob(
+        0,
+        Text("Processor threads", "处理器线程数"),
+        Text(
+            "How many processor cores compute. More is faster up to the number of cores. 0 takes all of them.",
+            "用多少个处理器核心计算。不超过核心数时越多越快。0 表示全部使用。",
+        ),
+        ge=0,
+        le=1024,
+    )
+
+
+class EvaluationSection(Section):
+    """How the run is checked while it learns."""
+
+    every_steps: int = knob(
+        0,
+        Text("Check every", "每隔多少步评估"),
+        Text(
+            "Smaller: you see sooner whether it still learns, but more time goes into checking. 0 checks ten times a run.",
+            "越小：越早看出是否还在进步，但检查更费时间。0 表示整个运行检查十次。",
+        ),
+        unit=STEPS,
+        ge=0,
+        le=10_000_000,
+    )
+    batch_size: int = knob(
+        8,
+        Text("Rows at once when checking", "评估批大小"),
+        Text("More is faster and takes more memory; the result is the same.", "越大越快，也越占内存；结果相同。"),
+        unit=ROWS,
+        ge=1,
+        le=1024,
+    )
+    questions: list[str] = knob(
+        [],
+        Text("Your own questions", "你自己的问题"),
+        Text(
+            "One question a line, asked before, during and after training, so that you can read the difference. Each one takes a moment.",
+            "每行一个问题，训练前、中、后各问一次，方便直接读出差别。每个问题都要花一点时间。",
+        ),
+        level="basic",
+        max_length=20,
+    )
+
+
+class CheckpointsSection(Section):
+    """When the run is saved, so that it can be resumed after a stop, a crash or a power cut."""
+
+    every_steps: int = knob(
+        0,
+        Text("Save every", "每隔多少步保存"),
+        Text(
+            "Smaller: less is lost when the computer stops, but saving takes time. 0 saves about every fifth of the run.",
+            "越小：意外中断时损失越少，但保存要花时间。0 表示大约每完成五分之一保存一次。",
+        ),
+        unit=STEPS,
+        ge=0,
+        le=10_000_000,
+    )
+    keep: int = knob(
+        2,
+        Text("Checkpoints to keep", "保留检查点数"),
+        Text(
+            "More: you can go back further, but each one takes disk space.", "越多：可以退回更早，但每个都占磁盘空间。"
+        ),
+        ge=1,
+        le=100,
+    )
+
+
+class OutputSection(Section):
+    """What the result is called."""
+
+    name: str = knob(
+        "",
+        Text("Name of this run", "运行名称"),
+        Text("How you will find it again. Empty: made from the data set.", "方便以后找到它。留空则用数据集的名称。"),
+        level="basic",
+        max_length=80,
+        pattern=r"^[^\x00-\x1f\x7f/\\<>\u202a-\u202e\u2066-\u2069]*$",
+    )

@@ -1,0 +1,46 @@
+"""Text that people read: every sentence exists in English and in Chinese, side by side, at the place where it is used.
+
+A `Text` is immutable and knows nothing about the page or about who is reading; whoever shows it picks the language with
+`Text.to(lang)`. Keeping both languages in one literal makes a missing twin impossible to write; the tests check the rest
+(same placeholders on both sides, Chinese that is Chinese).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+LANGUAGES = ("en", "zh")
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text in both languages, with `{name}` placeholders filled by `with_`."""
+
+    en: str
+    zh: str
+    values: tuple[tuple[str, Any], ...] = field(default=(), compare=True)
+
+    def with_(self, **values: Any) -> Text:
+        """The same text with its placeholders bound; a value may itself be a `Text`."""
+        return Text(self.en, self.zh, (*self.values, *values.items()))
+
+    def to(self, lang: str) -> str:
+        """The text in `lang` ("en" or "zh"; anything else reads as English)."""
+        template = self.zh if lang == "zh" else self.en
+        if not self.values:
+            return template
+        bound = {name: value.to(lang) if isinstance(value, Text) else value for name, value in self.values}
+        return template.format(**bound)
+
+    def as_dict(self) -> dict[str, str]:
+        """Both languages, for files: `{"en": ..., "zh": ...}`."""
+        return {lang: self.to(lang) for lang in LANGUAGES}
+
+    def __str__(self) -> str:
+        return self.to("en")
+
+
+def same(text: str) -> Text:
+    """A text that is the same in both languages: a name, a number, a file."""
+    return Text("{text}", "{text}").with_(text=text)

@@ -1,0 +1,135 @@
+"""Conversations as data sets write them, turned into messages: `[{"role": ..., "content": ...}, ...]`.
+
+Roles come out as system, user, assistant or tool; after an optional system message, questions and answers take turns.
+What does not fit raises `BadRow` with a code that `formats` puts into words; nothing is repaired in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+Message = dict[str, str]
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "tool_call": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "tool_response": "tool",
+    "function_response": "tool",
+}
+
+_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]*")
+
+
+class BadRow(Exception):
+    """A row that cannot be used: why (a code known to `formats`), and the field or role concerned."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail[:40]
+
+
+def as_text(value: Any, field: str) -> str:
+    """A string that can be written as UTF-8, or a list of text parts joined; anything else is a bad row."""
+    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        if any(part.get("type") not in (None, "text") for part in value):
+            raise BadRow("media")
+        value = "".join(as_text(part.get("text"), field) for part in value)
+    if not isinstance(value, str):
+        raise BadRow("missing_field" if value is None else "not_text", field)
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write and no tokenizer takes
+        raise BadRow("broken_text", field) from None
+    return value
+
+
+def parse_message(item: Any) -> Message:
+    """One message, written with role and content or with from and value."""
+    if not isinstance(item, dict):
+        raise BadRow("not_messages")
+    role, content = ("role", "content") if "role" in item else ("from", "value")
+    if role not in item:
+        raise BadRow("not_messages")
+    if item.get("tool_calls"):
+        raise BadRow("tool_calls")
+    name = str(item[role]).strip().lower()
+    if name not in ROLES:
+        raise BadRow("unknown_role", name)
+    return {"role": ROLES[name], "content": as_text(item.get(content), content)}
+
+
+def parse_messages(value: Any) -> list[Message]:
+    """A list of messages in order; an empty system message is left away, any other empty message is a bad row."""
+    if not isinstance(value, list) or not value:
+        raise BadRow("not_messages")
+    messages = []
+    for item in value:
+        message = parse_message(item)
+        if message["content"].strip():
+            messages.append(message)
+        elif message["role"] != "system":
+            raise BadRow("empty_answer" if message["role"] == "assistant" else "empty_question")
+    return messages
+
+
+def check_order(messages: list[Message]) -> None:
+    """Questions and answers take turns, a system message comes first or not at all: what chat templates expect."""
+    previous = "start"
+    for message in messages:
+        role = message["role"]
+        allowed = {
+            "system": previous == "start",
+            "user": previous in ("start", "system", "assistant"),
+            "assistant": previous in ("user", "tool"),
+            "tool": previous in ("assistant", "tool"),
+        }
+        if not allowed[role]:
+            raise BadRow("wrong_order", role)
+        previous = role
+
+
+def trim_unanswered(messages: list[Message], notes: list[str]) -> list[Message]:
+    """The conversation up to its last answer; what is trimmed is noted, a conversation without answer is a bad row."""
+    end = len(messages)
+    while end and messages[end - 1]["role"] != "assistant":
+        end -= 1
+    if not end:
+        raise BadRow("no_answer")
+    if end < len(messages):
+        notes.append("unanswered_end")
+    return messages[:end]
+
+
+def from_history(history: Any) -> list[Message]:
+    """Earlier turns as pairs of question and answer."""
+    messages = []
+    for pair in history or []:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise BadRow("bad_history")
+        messages.append({"role": "user", "content": as_text(pair[0], "history")})
+        messages.append({"role": "assistant", "content": as_text(pair[1], "history")})
+    return parse_messages(messages) if messages else []
+
+
+def from_transcript(text: str) -> list[Message] | None:
+    """Messages out of a transcript with `Human:` and `Assistant:` paragraphs, or None if it is no such transcript."""
+    pieces = _TURN.split(text)
+    if len(pieces) < 5 or pieces[0].strip():
+        return None
+    turns = zip(pieces[1::2], pieces[2::2], strict=True)
+    return parse_messages([{"role": speaker, "content": content.strip()} for speaker, content in turns])

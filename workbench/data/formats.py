@@ -1,0 +1,244 @@
+"""What kind of data set is this, which rows are wrong, and what do the others say?
+
+`inspect_rows` does it in one pass; `recognise` and `normalise` are its two halves for callers that want only one.
+An `Example` is a plain dict whose keys depend on the kind:
+
+    text        {"text": str}
+    chat        {"messages": [{"role", "content"}, ...]}
+    preference  {"prompt": [messages], "chosen": [messages], "rejected": [messages]}
+    feedback    {"prompt": [messages], "completion": [messages], "label": bool}
+    labels      {"text": str, "label": str}
+    prompts     {"prompt": [messages]}
+
+A row that cannot be used is left out and listed among the problems by its number (the first row is 1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NoReturn, TypedDict
+
+from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.text import Text
+from workbench.data.conversations import BadRow
+from workbench.data.converters import CONVERTERS, MEDIA_KEYS, Example, Row, detect, plain_keys
+
+__all__ = [
+    "FORMATS",
+    "FORMAT_NAMES",
+    "KIND_NAMES",
+    "DataProblem",
+    "Example",
+    "Inspection",
+    "Recognised",
+    "Row",
+    "inspect_rows",
+    "normalise",
+    "recognise",
+    "require_kind",
+]
+
+FORMATS = {
+    "text": "text",
+    "prompt_completion": "chat",
+    "alpaca": "chat",
+    "messages": "chat",
+    "sharegpt": "chat",
+    "preference": "preference",
+    "kto": "feedback",
+    "labelled": "labels",
+    "prompts": "prompts",
+}
+FORMAT_NAMES = {
+    "text": Text("plain text", "纯文本"),
+    "prompt_completion": Text("question and answer", "问题与回答"),
+    "alpaca": Text("Alpaca", "Alpaca 格式"),
+    "messages": Text("messages", "消息列表"),
+    "sharegpt": Text("ShareGPT", "ShareGPT 格式"),
+    "preference": Text("preference pairs", "偏好对"),
+    "kto": Text("good or bad answers (KTO)", "好坏评价（KTO）"),
+    "labelled": Text("labelled text", "带标签文本"),
+    "prompts": Text("questions only", "仅问题"),
+}
+KIND_NAMES = {
+    "text": Text("plain text", "纯文本"),
+    "chat": Text("conversations", "对话"),
+    "preference": Text("preference pairs", "偏好对"),
+    "feedback": Text("rated answers", "已评价的回答"),
+    "labels": Text("labelled text", "带标签文本"),
+    "prompts": Text("questions without answers", "没有回答的问题"),
+}
+
+# Rows looked at to tell the format; every row is converted and checked afterwards.
+_SAMPLE = 2_000
+
+_MESSAGES = {
+    "missing_field": Text("Rows without {detail}: {count}", "{count} 行缺少 {detail}"),
+    "not_text": Text("Rows whose {detail} is not text: {count}", "{count} 行的 {detail} 不是文本"),
+    "broken_text": Text("Rows with broken characters in {detail}: {count}", "{count} 行的 {detail} 含有损坏的字符"),
+    "not_messages": Text("Rows without a proper list of messages: {count}", "{count} 行的消息列表不正确"),
+    "unknown_role": Text(
+        'Rows with the unknown role "{detail}": {count}', "{count} 行中有消息使用了未知角色“{detail}”"
+    ),
+    "wrong_order": Text(
+        "Rows whose roles do not take turns (at {detail}): {count}",
+        "{count} 行中的角色没有交替出现（在 {detail} 处）",
+    ),
+    "empty_answer": Text("Rows with an empty answer: {count}", "{count} 行的回答为空"),
+    "empty_question": Text("Rows with an empty question: {count}", "{count} 行的问题为空"),
+    "empty_text": Text("Rows with an empty text: {count}", "{count} 行的文本为空"),
+    "no_answer": Text("Rows without an answer: {count}", "{count} 行没有回答"),
+    "same_answers": Text("Rows with twice the same answer: {count}", "{count} 行的优选回答与拒绝回答相同"),
+    "bad_history": Text("Rows whose history is not a list of pairs: {count}", "{count} 行的历史记录不是问答对列表"),
+    "bad_verdict": Text(
+        "Rows whose verdict is neither true nor false: {count}", "{count} 行的评价既不是 true 也不是 false"
+    ),
+    "tool_calls": Text("Rows with tool calls, which are not supported: {count}", "{count} 行含有不受支持的工具调用"),
+    "media": Text("Rows with images, sound or video: {count}", "{count} 行含有图片、音频或视频"),
+}
+_NOTES = {
+    "unanswered_end": Text(
+        "Rows whose last question has no answer, which is left away: {count}",
+        "{count} 行的最后一个问题没有回答，已略去该问题",
+    ),
+    "tools_ignored": Text("Rows whose descriptions of tools are left away: {count}", "{count} 行中的工具说明已略去"),
+}
+
+
+class DataProblem(TypedDict):
+    """One thing that is wrong with some rows; `left_out` tells whether these rows are not used at all."""
+
+    code: str
+    rows: list[int]
+    message: Text
+    left_out: bool
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """The format of a set (see `FORMATS`), its kind, and all that is wrong with its rows."""
+
+    format: str
+    kind: str
+    problems: list[DataProblem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A set that has been read: what it is, what is wrong, and its usable examples with their row numbers."""
+
+    format: str
+    kind: str
+    rows: int
+    problems: list[DataProblem]
+    examples: list[Example]
+    numbers: list[int]
+
+
+def recognise(rows: list[Row]) -> Recognised:
+    """Tell the format of the rows and check every one of them.
+
+    Raises:
+        WorkbenchError: when no known format fits, or when not a single row can be used.
+    """
+    inspection = inspect_rows(rows)
+    return Recognised(inspection.format, inspection.kind, inspection.problems)
+
+
+def normalise(rows: list[Row], recognised: Recognised) -> list[Example]:
+    """The usable rows as examples; the others are those that `recognised.problems` names as left out."""
+    return _convert_all(rows, recognised.format)[0]
+
+
+def inspect_rows(rows: list[Row]) -> Inspection:
+    """Recognise, check and convert in one pass. Raises as `recognise` does."""
+    name = _detect_set(rows)
+    examples, numbers, problems = _convert_all(rows, name)
+    if not examples:
+        _nothing_usable(name, problems)
+    return Inspection(name, FORMATS[name], len(rows), problems, examples, numbers)
+
+
+def require_kind(kind: str, wanted: tuple[str, ...], name: str | Text, field: str = "data.train") -> None:
+    """Refuse a set that a method cannot use, saying what it is and what is needed."""
+    if kind in wanted:
+        return
+    needed = [KIND_NAMES.get(other, Text(other, other)) for other in wanted]
+    raise WorkbenchError(
+        Text(
+            "{name} holds {found}, but this method learns from {needed}",
+            "{name} 的内容是{found}，而此方法需要{needed}",
+        ).with_(
+            name=name,
+            found=KIND_NAMES.get(kind, Text(kind, kind)),
+            needed=Text(" or ".join(t.en for t in needed), "或".join(t.zh for t in needed)),
+        ),
+        Text("Choose another data set or another method.", "请选择其他数据集或其他方法。"),
+        field,
+        code="wrong_kind",
+    )
+
+
+def _detect_set(rows: list[Row]) -> str:
+    """The format that most of the rows have."""
+    step = max(1, len(rows) // _SAMPLE)
+    found = Counter(name for row in rows[::step] if (name := detect(plain_keys(row))))
+    if found:
+        return found.most_common(1)[0][0]
+    columns = sorted({key for row in rows[:20] for key in row})[:12]
+    raise WorkbenchError(
+        Text("the columns of this data set are not known: {columns}", "无法识别此数据集的列：{columns}").with_(
+            columns=", ".join(key[:40] for key in columns) or "-"
+        ),
+        Text(
+            "Name them text; or prompt and completion; or instruction, input and output; or messages; "
+            "or prompt, chosen and rejected; or text and label.",
+            "请把列命名为 text；或 prompt 和 completion；或 instruction、input 和 output；或 messages；"
+            "或 prompt、chosen 和 rejected；或 text 和 label。",
+        ),
+        code="unknown_format",
+    )
+
+
+def _convert_all(rows: list[Row], name: str) -> tuple[list[Example], list[int], list[DataProblem]]:
+    convert = CONVERTERS[name]
+    examples: list[Example] = []
+    numbers: list[int] = []
+    left_out: dict[tuple[str, str], list[int]] = {}
+    noted: dict[str, list[int]] = {}
+    for number, raw in enumerate(rows, start=1):
+        row, notes = plain_keys(raw), []
+        try:
+            if any(row.get(key) for key in MEDIA_KEYS):
+                raise BadRow("media")  # the text speaks of something that the model does not get to see
+            if row.get("tools"):
+                notes.append("tools_ignored")
+            examples.append(convert(row, notes))
+        except BadRow as bad:
+            left_out.setdefault((bad.code, bad.detail), []).append(number)
+            continue
+        numbers.append(number)
+        for note in notes:
+            noted.setdefault(note, []).append(number)
+    problems = [_problem(code, detail, found, True) for (code, detail), found in left_out.items()]
+    problems += [_problem(code, "", found, False) for code, found in noted.items()]
+    return examples, numbers, problems
+
+
+def _problem(code: str, detail: str, rows: list[int], left_out: bool) -> DataProblem:
+    template = _MESSAGES[code] if left_out else _NOTES[code]
+    message = template.with_(count=len(rows), detail=detail)
+    return {"code": code, "rows": rows, "message": message, "left_out": left_out}
+
+
+def _nothing_usable(name: str, problems: list[DataProblem]) -> NoReturn:
+    worst = sorted(problems, key=lambda problem: -len(problem["rows"]))
+    message = Text(
+        "not one row of this data set can be used (format: {format})", "此数据集没有一行可用（格式：{format}）"
+    ).with_(format=FORMAT_NAMES[name])
+    raise WorkbenchError(
+        message,
+        problems=(Problem(message), *(Problem(problem["message"]) for problem in worst[:5])),
+        code="no_usable_rows",
+    )

@@ -1,0 +1,53 @@
+"""What a data file may hold at most, and the errors for a file that holds more.
+
+An upload comes from anyone who can open the page, so every file meets these limits before it is parsed or stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+
+MAX_FILE_BYTES = 200 * 1024 * 1024
+MAX_ROWS = 1_000_000
+MAX_LINE_BYTES = 1024 * 1024
+MAX_JSON_DEPTH = 32
+MAX_COLUMNS = 1_000
+
+
+def refuse(message: Text, hint: Text | None = None, *, code: str, **values: Any) -> NoReturn:
+    """Raise a `WorkbenchError` whose message has its placeholders filled."""
+    raise WorkbenchError(message.with_(**values), hint, code=code)
+
+
+def check_line(line: str, name: str, number: int) -> None:
+    """Refuse a line over the limit."""
+    # A character has up to four bytes: the exact size is only taken where it can matter.
+    if len(line) * 4 > MAX_LINE_BYTES and len(line.encode("utf-8")) > MAX_LINE_BYTES:
+        line_too_long(name, Text("line {n}", "第 {n} 行").with_(n=number))
+
+
+def line_too_long(name: str, where: Text) -> NoReturn:
+    """The error for a line or row over the limit."""
+    refuse(
+        Text("{where} of {file}: longer than {limit} MB", "文件 {file} {where}：长度超过 {limit} MB"),
+        Text("Split the text into several rows.", "请把文本拆成多行数据。"),
+        file=name,
+        where=where,
+        limit=MAX_LINE_BYTES // 1024**2,
+        code="line_too_long",
+    )
+
+
+def check_count(count: int, name: str) -> None:
+    """Refuse more rows than the limit."""
+    if count > MAX_ROWS:
+        refuse(
+            Text("the file {file} has more than {limit} rows", "文件 {file} 超过 {limit} 行数据"),
+            Text("Split it into smaller files.", "请把它拆分成较小的文件。"),
+            file=name,
+            limit=f"{MAX_ROWS:,}",
+            code="too_many_rows",
+        )

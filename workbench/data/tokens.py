@@ -1,0 +1,291 @@
+"""From examples to token ids and labels: exactly the ids of `apply_chat_template`, and -100 where nothing is learned.
+
+A tokenizer is handed in; nothing heavy is imported. An answer is learned from its first token to the one that ends it.
+Cutting to `max_length` keeps the start of a row.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+from workbench.config.errors import StopRequested, WorkbenchError
+from workbench.config.text import Text
+from workbench.data.encoded import (
+    IGNORED,
+    AnyEncoded,
+    Encoded,
+    EncodedPreference,
+    EncodedPrompt,
+    TokenStats,
+    statistics,
+)
+from workbench.data.formats import Example
+from workbench.data.rendering import Message, Rendered, Span, TemplateRefusal, chat_template, render, render_answers
+
+__all__ = [
+    "IGNORED",
+    "Encoded",
+    "EncodedPreference",
+    "EncodedPrompt",
+    "Learn",
+    "Piece",
+    "TokenStats",
+    "colour",
+    "colour_example",
+    "colour_text",
+    "encode_chat",
+    "encode_many",
+    "encode_preference",
+    "encode_text",
+    "render_prompt",
+    "statistics",
+]
+
+CHUNK = 128
+
+Learn = Literal["answers", "all"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the rendered text that is learned or not, and cut off or not."""
+
+    text: str
+    learned: bool
+    cut: bool
+
+
+def encode_chat(
+    tokenizer: Any, messages: list[Message], learn: Learn = "answers", max_length: int | None = None
+) -> Encoded:
+    """A conversation as tokens.
+
+    Args:
+        tokenizer: a transformers tokenizer with a chat template.
+        messages: the whole conversation.
+        learn: `answers` for the assistant's turns only, `all` for every token.
+        max_length: tokens to keep; None keeps all.
+
+    Raises:
+        WorkbenchError: no chat template (`no_chat_template`), or it refuses this conversation (`chat_template`).
+    """
+    return _encode_rendered(tokenizer, render_answers(tokenizer, [messages]), learn, max_length)[0]
+
+
+def encode_text(tokenizer: Any, text: str, max_length: int | None = None) -> Encoded:
+    """A plain text as tokens, all of them learned, with the tokenizer's own start and end tokens."""
+    return _encode_texts(tokenizer, [text], max_length)[0]
+
+
+def encode_preference(tokenizer: Any, example: Example, max_length: int | None = None) -> EncodedPreference:
+    """A preference example as tokens; an answer starts where it parts from the prompt, as in trl."""
+    return _encode_preferences(tokenizer, [example], max_length)[0]
+
+
+def encode_many(
+    tokenizer: Any,
+    examples: list[Example],
+    learn: Learn = "answers",
+    max_length: int | None = None,
+    stop: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> list[AnyEncoded]:
+    """All examples of a set, one result each and in order; of what class depends on the kind.
+
+    `Encoded` for chat, text, labels and feedback, `EncodedPreference` for preference, `EncodedPrompt` for prompts.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        examples: of one kind.
+        learn: what is learned from conversations.
+        max_length: tokens to keep of every row.
+        stop: looked at between blocks of rows.
+        progress: called with (rows done, rows in all).
+
+    Raises:
+        StopRequested: `stop` was set.
+        WorkbenchError: as `encode_chat`; a refused row is named by its place among the examples.
+    """
+    results: list[AnyEncoded] = []
+    for start in range(0, len(examples), CHUNK):
+        if stop is not None and stop.is_set():
+            raise StopRequested
+        block = examples[start : start + CHUNK]
+        try:
+            results += _encode_block(tokenizer, block, learn, max_length)
+        except TemplateRefusal as refusal:
+            raise TemplateRefusal(start + refusal.number, refusal.reason) from refusal
+        if progress is not None:
+            progress(len(results), len(examples))
+    return results
+
+
+def render_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
+    """The tokens that the model continues: the conversation and the header of the answer to come."""
+    return _render_prompts(tokenizer, [messages])[0]
+
+
+def colour(
+    tokenizer: Any, messages: list[Message], learn: Learn = "answers", max_length: int | None = None
+) -> list[Piece]:
+    """The rendered conversation in pieces that join to the whole text, as `encode_chat` learns and cuts it."""
+    return _colour(render_answers(tokenizer, [messages])[0], tokenizer, learn, max_length)
+
+
+def colour_text(tokenizer: Any, text: str, max_length: int | None = None) -> list[Piece]:
+    """A plain text in pieces, as `encode_text` learns and cuts it."""
+    row = tokenizer(text, return_offsets_mapping=True)
+    return _pieces(text, row["offset_mapping"], [True] * len(row["input_ids"]), max_length)
+
+
+def colour_example(
+    tokenizer: Any,
+    example: Example,
+    learn: Learn = "answers",
+    max_length: int | None = None,
+    side: Literal["chosen", "rejected"] = "chosen",
+) -> list[Piece]:
+    """An example of any kind in pieces; of a preference pair the side that is asked for."""
+    if "text" in example:
+        return colour_text(tokenizer, example["text"], max_length)
+    if "messages" in example:
+        return colour(tokenizer, example["messages"], learn, max_length)
+    answer = example.get(side) or example.get("completion") or []
+    rendered = _render_last_answers(tokenizer, [(example["prompt"], answer)])[0]
+    return _colour(rendered, tokenizer, "answers", max_length)
+
+
+def _encode_block(tokenizer: Any, block: list[Example], learn: Learn, max_length: int | None) -> list[AnyEncoded]:
+    first = block[0]
+    if "text" in first:
+        return [*_encode_texts(tokenizer, [example["text"] for example in block], max_length)]
+    if "messages" in first:
+        rendered = render_answers(tokenizer, [example["messages"] for example in block])
+        return [*_encode_rendered(tokenizer, rendered, learn, max_length)]
+    if "chosen" in first:
+        return [*_encode_preferences(tokenizer, block, max_length)]
+    if "completion" in first:
+        rendered = _render_last_answers(tokenizer, [(e["prompt"], e["completion"]) for e in block])
+        return [*_encode_rendered(tokenizer, rendered, "answers", max_length)]
+    rows = _render_prompts(tokenizer, [example["prompt"] for example in block])
+    return [EncodedPrompt(ids[:max_length], len(ids) - len(ids[:max_length])) for ids in rows]
+
+
+def _encode_rendered(tokenizer: Any, rendered: list[Rendered], learn: Learn, max_length: int | None) -> list[Encoded]:
+    rows = _tokenise(tokenizer, [row.text for row in rendered])
+    encoded = []
+    for row, (ids, offsets) in zip(rendered, rows, strict=True):
+        kept = ids[:max_length]
+        flags = _learned_flags(offsets[: len(kept)], row.answers, learn)
+        labels = [token if learned else IGNORED for token, learned in zip(kept, flags, strict=True)]
+        encoded.append(Encoded(kept, labels, len(ids) - len(kept)))
+    return encoded
+
+
+def _encode_texts(tokenizer: Any, texts: list[str], max_length: int | None) -> list[Encoded]:
+    end = tokenizer.eos_token_id
+    encoded = []
+    for ids in tokenizer(texts)["input_ids"]:
+        if end is not None and ids[-1:] != [end]:
+            ids = [*ids, end]
+        kept = ids[:max_length]
+        encoded.append(Encoded(kept, [*kept], len(ids) - len(kept)))
+    return encoded
+
+
+def _encode_preferences(tokenizer: Any, examples: list[Example], max_length: int | None) -> list[EncodedPreference]:
+    prompts = _render_prompts(tokenizer, [example["prompt"] for example in examples])
+    sides = [
+        _ids(tokenizer, render(tokenizer, [example["prompt"] + example[side] for example in examples]))
+        for side in ("chosen", "rejected")
+    ]
+    return [_preference(p, c, r, max_length) for p, c, r in zip(prompts, *sides, strict=True)]
+
+
+def _preference(prompt: list[int], chosen: list[int], rejected: list[int], max_length: int | None) -> EncodedPreference:
+    """The answers start where they part from the prompt, which a template may render differently before an answer."""
+    head = min(_common_length(prompt, chosen), _common_length(prompt, rejected))
+    kept = chosen[head:max_length], rejected[head:max_length]
+    cut = len(chosen) + len(rejected) - 2 * head - len(kept[0]) - len(kept[1])
+    return EncodedPreference(prompt[:head], *kept, cut, max(len(chosen), len(rejected)))
+
+
+def _common_length(left: list[int], right: list[int]) -> int:
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(left), len(right)))
+
+
+def _render_prompts(tokenizer: Any, prompts: list[list[Message]]) -> list[list[int]]:
+    chat_template(tokenizer)
+    return _ids(tokenizer, render(tokenizer, prompts, add_generation_prompt=True))
+
+
+def _render_last_answers(tokenizer: Any, pairs: list[tuple[list[Message], list[Message]]]) -> list[Rendered]:
+    """Prompt and answer rendered together, where only the answer counts: earlier turns of the prompt are context."""
+    rendered = render_answers(tokenizer, [prompt + answer for prompt, answer in pairs])
+    result = []
+    for row, (_, answer) in zip(rendered, pairs, strict=True):
+        turns = sum(message["role"] == "assistant" for message in answer)
+        result.append(Rendered(row.text, row.answers[-turns:] if turns else []))
+    return result
+
+
+def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    # The template has written the special tokens already.
+    return tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+
+
+def _tokenise(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], list[Span]]]:
+    """Ids of every text, and for each token the characters that it stands for."""
+    if not tokenizer.is_fast:
+        raise WorkbenchError(
+            Text(
+                "this model's tokenizer cannot say which characters a token stands for",
+                "此模型的分词器无法给出词元对应的字符",
+            ),
+            Text("Choose a model that comes with a tokenizer.json.", "请选择带有 tokenizer.json 的模型。"),
+            code="slow_tokenizer",
+        )
+    rows = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    return list(zip(rows["input_ids"], rows["offset_mapping"], strict=True))
+
+
+def _learned_flags(offsets: list[Span], answers: list[Span], learn: Learn) -> list[bool]:
+    """Which tokens are learned: those that have at least one character in an answer."""
+    if learn == "all":
+        return [True] * len(offsets)
+    flags = [False] * len(offsets)
+    for start, end in answers:
+        for place in range(bisect_left(offsets, start, key=lambda span: span[1]), len(offsets)):
+            first, last = offsets[place]
+            if first >= end:
+                break
+            # A token without characters (a byte of a character that another token has) goes with its place.
+            if last > start or first == last == start:
+                flags[place] = True
+    return flags
+
+
+def _colour(rendered: Rendered, tokenizer: Any, learn: Learn, max_length: int | None) -> list[Piece]:
+    offsets = _tokenise(tokenizer, [rendered.text])[0][1]
+    return _pieces(rendered.text, offsets, _learned_flags(offsets, rendered.answers, learn), max_length)
+
+
+def _pieces(text: str, offsets: list[Span], flags: list[bool], max_length: int | None) -> list[Piece]:
+    """Neighbouring characters of the same state joined. A character split over several tokens goes with the first."""
+    states: list[tuple[bool, bool]] = []
+    for place, ((_, end), learned) in enumerate(zip(offsets, flags, strict=True)):
+        state = (learned, max_length is not None and place >= max_length)
+        states += [state] * (end - len(states))
+    states += (states[-1:] or [(False, False)]) * (len(text) - len(states))
+    pieces = []
+    for (learned, cut), group in groupby(range(len(text)), key=states.__getitem__):
+        places = [*group]
+        pieces.append(Piece(text[places[0] : places[-1] + 1], learned, cut))
+    return pieces

@@ -1,0 +1,65 @@
+"""The job boundary: the one place where any exception is caught. It says what happened, what it means and what to change."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from pathlib import Path
+
+from workbench.config.disk import disk_full
+from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.text import Text
+
+logger = logging.getLogger("workbench")
+
+
+def explain(error: BaseException) -> Problem:
+    """What to tell a person about an exception of a job; the traceback belongs into the log."""
+    if isinstance(error, WorkbenchError):
+        return error.problems[0]
+    if is_out_of_memory(error):
+        return Problem(
+            Text("memory ran out", "内存不够了"),
+            Text(
+                "Start again with half the batch size and twice the 'Batches per step', shorter rows, or a smaller model.",
+                "请把批大小减半、梯度累积加倍，或缩短最长行，或换更小的模型，再重新开始。",
+            ),
+            "optimization.batch_size",
+        )
+    if is_disk_full(error):
+        full = disk_full(Path.cwd())
+        return Problem(full.message, full.hint)
+    return Problem(
+        Text("something unexpected went wrong ({kind}: {detail})", "出现意外错误（{kind}：{detail}）").with_(
+            kind=type(error).__name__, detail=(str(error).strip().splitlines() or ["-"])[0][:200]
+        ),
+        Text(
+            "The log of this run holds the details; please report it with them. What was saved is kept.",
+            "详情见这个运行的日志，请连同日志一起反馈。已保存的内容都还在。",
+        ),
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device's or the computer's memory ran out."""
+    text = str(error).lower()
+    return (
+        type(error).__name__ == "OutOfMemoryError"
+        or isinstance(error, MemoryError)
+        or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+    )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the disk had no room; safetensors and torch.save report that in their own ways."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        text = str(seen)
+        if "No space left" in text or "os error 28" in text or "os error 27" in text:
+            return True
+        if "PytorchStreamWriter" in text or "inline_container" in text:
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

@@ -1,0 +1,224 @@
+"""Between trl's trainer and the run: numbers out, Stop in, checkpoints marked whole. Runs on the training thread.
+
+Imports transformers; loaded only when a run starts.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from workbench.config.disk import write_json
+from workbench.config.errors import StopRequested, WorkbenchError
+from workbench.config.text import Text
+from workbench.engine.events import CheckpointSaved, Event, Metrics, Stage
+from workbench.engine.hardware import memory_of_this_process
+from workbench.engine.runs import CHECKPOINT_WHOLE
+
+NAMED = {"loss", "eval_loss", "grad_norm", "learning_rate", "epoch", "num_tokens"}
+NOT_SHOWN = ("runtime", "per_second", "total_flos", "train_loss", "num_input_tokens_seen")
+
+
+class RunCallback(TrainerCallback):
+    """Reports a run's progress and listens for Stop.
+
+    Args:
+        emit: takes the events.
+        stop: set when the person pressed Stop.
+        keep: how many checkpoints stay on the disk.
+        ask_questions: called with (model, step) before, during and after training; answers the person's own questions.
+        serve: called with the model between two steps; answers who chats with it meanwhile.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[Event], Any],
+        stop: threading.Event,
+        keep: int,
+        *,
+        ask_questions: Callable[[Any, int], None] = lambda model, step: None,
+        serve: Callable[[Any], None] = lambda model: None,
+    ) -> None:
+        self._emit = emit
+        self._stop = stop
+        self._keep = keep
+        self._ask_questions = ask_questions
+        self._serve = serve
+        self._pace = _Pace()
+        self._asked_at = -1
+        self.last: dict[str, float] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Answer the questions before the first step; of a resumed run, follow its config as it is now."""
+        # The trainer reads these from the checkpoint's state, which holds those of the time before Resume.
+        state.logging_steps, state.eval_steps, state.save_steps = args.logging_steps, args.eval_steps, args.save_steps
+        self._emit(Stage("training", Text("Training", "正在训练").as_dict()))
+        if state.global_step == 0:
+            self._ask(kwargs["model"], 0)
+        self._pace.start(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Let others ask the model, and listen for Stop."""
+        with self._pace.paused():
+            self._serve(kwargs["model"])
+        if self._stop.is_set():
+            control.should_training_stop = True
+            control.should_save = True
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The trainer does not look at its stop flag while it evaluates, so Stop raises here."""
+        if self._stop.is_set():
+            raise StopRequested
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Report the numbers of a step.
+
+        Raises:
+            WorkbenchError: the loss is no number any more.
+        """
+        logs = logs or {}
+        if "loss" not in logs:
+            return
+        self.last["loss"] = logs["loss"]
+        tokens = logs.get("num_tokens") or state.num_input_tokens_seen or None
+        speed = self._pace.step(state.global_step, tokens)
+        self._emit(
+            Metrics(
+                step=state.global_step,
+                total_steps=state.max_steps,
+                epoch=logs.get("epoch"),
+                loss=logs["loss"],
+                learning_rate=logs.get("learning_rate"),
+                grad_norm=logs.get("grad_norm"),
+                tokens_per_second=speed,
+                memory_bytes=memory_of_this_process(),
+                seconds_left=self._pace.seconds_left(state.max_steps),
+                more=_others(logs),
+            )
+        )
+        _check_finite(logs["loss"], state.global_step)
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Report the evaluation, and ask the questions again."""
+        metrics = metrics or {}
+        loss = metrics.get("eval_loss")
+        if loss is not None:
+            self.last["eval_loss"] = loss
+            others = _others(metrics)
+            self._emit(Metrics(state.global_step, state.max_steps, metrics.get("epoch"), eval_loss=loss, more=others))
+            _check_finite(loss, state.global_step)
+        with self._pace.paused():
+            self._ask(kwargs["model"], state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Mark the checkpoint as whole, then let old ones go: in this order, so that a kill never leaves none."""
+        folder = Path(args.output_dir)
+        mark_whole(folder / f"checkpoint-{state.global_step}", state.global_step)
+        remove_old(folder, self._keep)
+        self._emit(CheckpointSaved(state.global_step))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask the questions a last time."""
+        if not self._stop.is_set():
+            self._ask(kwargs["model"], state.global_step)
+
+    def _ask(self, model: Any, step: int) -> None:
+        if step != self._asked_at:
+            self._asked_at = step
+            self._ask_questions(model, step)
+
+
+def _check_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise WorkbenchError(
+            Text(
+                "the loss became {loss} at step {step}: training has diverged",
+                "第 {step} 步损失变成了 {loss}：训练已发散",
+            ).with_(loss=loss, step=step),
+            Text(
+                "Start again with a lower learning rate (a third of it), or with bf16 instead of fp16.",
+                "请把学习率降到三分之一重新开始，或用 bf16 代替 fp16。",
+            ),
+            field="optimization.learning_rate",
+            code="diverged",
+        )
+
+
+def mark_whole(checkpoint: Path, step: int) -> None:
+    """Write the mark that says that nothing of this checkpoint is missing."""
+    for path in checkpoint.iterdir():
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())  # a power cut must not leave a mark on files that never reached the disk
+    write_json(checkpoint / CHECKPOINT_WHOLE, {"step": step})
+
+
+def remove_old(folder: Path, keep: int) -> None:
+    """Keep the newest `keep` whole checkpoints."""
+    whole = [path for path in folder.glob("checkpoint-*") if (path / CHECKPOINT_WHOLE).is_file()]
+    for path in sorted(whole, key=lambda path: int(path.name.rpartition("-")[2]))[:-keep]:
+        (path / CHECKPOINT_WHOLE).unlink()  # first, so that a kill here does not leave a half one that looks whole
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class _Pace:
+    """Speed and time left, from steps alone: answering questions meanwhile does not count."""
+
+    def __init__(self) -> None:
+        self._clock = time.perf_counter
+        self.start(0)
+
+    def start(self, step: int) -> None:
+        self._first_step = self._step = step
+        self._began = self._last = self._clock()
+        self._tokens: float | None = None
+
+    def paused(self) -> Any:
+        return _Pause(self)
+
+    def skip(self, seconds: float) -> None:
+        self._began += seconds
+        self._last += seconds
+
+    def step(self, step: int, tokens: float | None) -> float | None:
+        """Note a step; tokens per second since the one before, when tokens (seen so far) are counted."""
+        now, speed = self._clock(), None
+        if tokens is not None and self._tokens is not None and now > self._last:
+            speed = (tokens - self._tokens) / (now - self._last)
+        self._step, self._last, self._tokens = step, now, tokens
+        return speed
+
+    def seconds_left(self, total: int) -> float | None:
+        done = self._step - self._first_step
+        return (self._last - self._began) / done * max(total - self._step, 0) if done > 0 else None
+
+
+class _Pause:
+    def __init__(self, pace: _Pace) -> None:
+        self._pace = pace
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *exc: object) -> None:
+        self._pace.skip(time.perf_counter() - self._began)
+
+
+def _others(logs: dict[str, Any]) -> dict[str, float] | None:
+    """Numbers that only some methods have (reward margins, accuracy), under their own names."""
+    found = {
+        key: float(value)
+        for key, value in logs.items()
+        if key not in NAMED and isinstance(value, int | float) and not any(part in key for part in NOT_SHOWN)
+    }
+    return found or None

@@ -1,0 +1,229 @@
+"""Everything that can be known to be wrong before a run starts, and what it will cost. Quick: files are read, nothing is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from workbench.config.disk import disk_full, free_bytes
+from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.run import RunConfig
+from workbench.config.text import Text
+from workbench.data.formats import require_kind
+from workbench.data.library import DataLibrary, Loaded
+from workbench.engine.hardware import cuda_module, memory, torch_is_loaded
+from workbench.engine.plan import Forecast, memory_estimate, plan_steps
+from workbench.engine.runs import RunRecord
+from workbench.methods import METHODS
+from workbench.models.catalog import ModelCatalog, ModelInfo
+from workbench.models.files import read_json_object
+
+CHANGED_ON_RESUME = (
+    "optimization.epochs",
+    "optimization.max_steps",
+    "optimization.batch_size",
+    "optimization.accumulation",
+    "evaluation.every_steps",
+    "evaluation.batch_size",
+    "evaluation.questions",
+    "checkpoints.every_steps",
+    "checkpoints.keep",
+    "precision.activation_checkpointing",
+    "precision.threads",
+    "output.name",
+)
+SLOWEST = 2.5e10  # floating-point operations a second of a plain computer: the guess before anything ran here
+
+
+def check(
+    config: RunConfig, models: ModelCatalog, data: DataLibrary, home: Path, *, allow_paths: bool
+) -> list[Problem]:
+    """Every problem that stops this run, each with the field to change; an empty list when it can start."""
+    problems: list[Problem] = []
+    model = _try(problems, "model.base", lambda: models.resolve(config.model.base, allow_paths))
+    loaded = _try(problems, "data.train", lambda: data.load(config.data.train, allow_paths=allow_paths))
+    if loaded is not None:
+        problems += _kind(config, loaded, "data.train")
+        if model is not None:
+            problems += _template(model, loaded)
+    if config.data.eval:
+        other = _try(problems, "data.eval", lambda: data.load(config.data.eval or "", allow_paths=allow_paths))
+        if other is not None:
+            problems += _kind(config, other, "data.eval")
+    problems += _hardware(config)
+    if model is not None:
+        problems += _model_fits(config, model) + _disk(config, model, home)
+    return problems
+
+
+def fixed_on_resume(path: str) -> list[Problem]:
+    """A problem when this setting cannot change once there is a checkpoint: its old value is part of what was saved."""
+    if path in CHANGED_ON_RESUME:
+        return []
+    return [
+        Problem(
+            Text("this cannot change in the middle of a run", "运行中途不能修改这一项"),
+            Text("Start a new run with the new value.", "请用新的值开始一个新的运行。"),
+            path,
+        )
+    ]
+
+
+def forecast(
+    config: RunConfig,
+    models: ModelCatalog,
+    data: DataLibrary,
+    home: Path,
+    history: list[RunRecord],
+    *,
+    allow_paths: bool,
+) -> Forecast:
+    """What a run will need. Seconds follow the speed of earlier runs on the same model; without one, a cautious guess.
+
+    Raises:
+        WorkbenchError: model or data cannot be used.
+    """
+    model = models.resolve(config.model.base, allow_paths)
+    loaded = data.load(config.data.train, allow_paths=allow_paths)
+    total = min(len(loaded.examples), config.data.max_rows or len(loaded.examples))
+    kept = 0 if config.data.eval else min(round(total * config.data.eval_share), 200)
+    rows = max(total - kept, 1)
+    plan = plan_steps(config, rows)
+    per_row = min(_tokens_guess(loaded.examples[:200]), config.data.max_length)
+    tokens = int(per_row * plan.total * config.optimization.batch_size * config.optimization.accumulation)
+    speeds = [run.tokens_per_second for run in history if run.base_model == config.model.base and run.tokens_per_second]
+    work = (4.0 if config.adapter.kind != "none" else 6.0) * max(model.parameters, 1)
+    seconds = tokens / speeds[0] if speeds else tokens * work / SLOWEST + plan.total * 0.02
+    bf16 = config.precision.dtype in ("bf16", "fp16") or (
+        config.precision.dtype == "auto" and cuda_module() is not None
+    )
+    room = memory()
+    return Forecast(
+        rows=rows,
+        evaluation_rows=kept,
+        steps=plan.total,
+        tokens=tokens,
+        seconds=seconds,
+        memory_bytes=memory_estimate(
+            config,
+            model.parameters,
+            bf16=bf16,
+            tokens_per_batch=int(per_row * config.optimization.batch_size),
+            width=_width(model),
+        ),
+        memory_total=room.total,
+        disk_bytes=_disk_needed(config, model),
+        free_disk_bytes=free_bytes(home),
+    )
+
+
+def _try(problems: list[Problem], path: str, read: Any) -> Any:
+    try:
+        return read()
+    except WorkbenchError as error:
+        first = error.problems[0]
+        problems.append(Problem(first.message, first.hint, path))
+        return None
+
+
+def _kind(config: RunConfig, loaded: Loaded, path: str) -> list[Problem]:
+    try:
+        require_kind(loaded.info.kind, METHODS[config.method.kind].data_kinds, loaded.info.name, path)
+    except WorkbenchError as error:
+        return list(error.problems)
+    return []
+
+
+def _template(model: ModelInfo, loaded: Loaded) -> list[Problem]:
+    if model.has_template or loaded.info.kind == "text":
+        return []
+    return [
+        Problem(
+            Text(
+                "this model has no chat template, so it cannot read conversations", "这个模型没有聊天模板，读不了对话"
+            ),
+            Text(
+                "Choose an 'instruct' or 'chat' model, or train on plain text.",
+                "请选择 instruct 或 chat 模型，或用纯文本训练。",
+            ),
+            "model.base",
+        )
+    ]
+
+
+def check_device(config: RunConfig, device: str) -> None:
+    """Refuse what a device cannot do. Asked again by the training itself: before torch is loaded nobody knows the device.
+
+    Raises:
+        WorkbenchError: fp16 without a graphics card.
+    """
+    if config.precision.dtype == "fp16" and not device.startswith("cuda"):
+        raise WorkbenchError(
+            Text("fp16 needs a graphics card", "fp16 需要显卡"),
+            Text("Choose auto, bf16 or fp32.", "请选择自动、bf16 或 fp32。"),
+            field="precision.dtype",
+            code="no_card",
+        )
+
+
+def _hardware(config: RunConfig) -> list[Problem]:
+    if not torch_is_loaded():
+        return []
+    try:
+        check_device(config, "cuda" if cuda_module() is not None else "cpu")
+    except WorkbenchError as error:
+        return list(error.problems)
+    return []
+
+
+def _model_fits(config: RunConfig, model: ModelInfo) -> list[Problem]:
+    if model.context and config.data.max_length > model.context:
+        return [
+            Problem(
+                Text("this model reads at most {context} tokens", "这个模型最多读 {context} 个词元").with_(
+                    context=model.context
+                ),
+                Text("Set the longest row to {context} or less.", "请把最长行设为 {context} 或更小。").with_(
+                    context=model.context
+                ),
+                "data.max_length",
+            )
+        ]
+    return []
+
+
+def _disk(config: RunConfig, model: ModelInfo, home: Path) -> list[Problem]:
+    needed = _disk_needed(config, model)
+    if free_bytes(home) >= needed:
+        return []
+    error = disk_full(home, needed)
+    return [Problem(error.message, error.hint, None)]
+
+
+def _disk_needed(config: RunConfig, model: ModelInfo) -> int:
+    """Bytes of all checkpoints (weights and two moments each) and of the result."""
+    if config.adapter.kind == "none":
+        learned = model.parameters * 4
+    else:
+        width = _width(model)
+        learned = int(config.adapter.rank * 14 * max(model.parameters / (12 * width), 1)) * 4
+    return int(learned * (3 * (config.checkpoints.keep + 1) + 1)) + 20_000_000
+
+
+def _width(model: ModelInfo) -> int:
+    """Hidden width, from the model's config; of an unusual one a guess."""
+    config = read_json_object(model.folder / "config.json")
+    for key in ("hidden_size", "n_embd", "d_model"):
+        if isinstance(config.get(key), int) and config[key] > 0:
+            return config[key]
+    return max(64, int((model.parameters / 200) ** 0.5))
+
+
+def _tokens_guess(examples: list[dict[str, Any]]) -> float:
+    """Tokens of a row, guessed from its characters: about four a token, one for a Chinese character."""
+    if not examples:
+        return 1.0
+    text = "".join(json.dumps(row, ensure_ascii=False) for row in examples)
+    chinese = sum(1 for letter in text if "\u4e00" <= letter <= "\u9fff")
+    return (chinese + (len(text) - chinese) / 4.0) / len(examples)

@@ -1,0 +1,323 @@
+"""`Engine`: the one engine of this process, and the only class that the page and the command line call.
+
+Everything it is given by name (models, data sets, runs) it looks up inside its own folders; paths are accepted only where
+`allow_paths` says so (the command line). Its methods may be called from any thread and return at once unless they say
+otherwise. Nothing heavy is imported until something is loaded or trained.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.presets import Preset, find_preset, list_presets
+from workbench.config.run import RunConfig
+from workbench.config.text import Text
+from workbench.data.library import DataLibrary
+from workbench.engine import checks, takeaway, views
+from workbench.engine.chats import Chats, Target
+from workbench.engine.desk import Desk
+from workbench.engine.events import StatusChanged
+from workbench.engine.hardware import memory
+from workbench.engine.jobs import RunJobs
+from workbench.engine.lease import Lease
+from workbench.engine.lock import HomeLock
+from workbench.engine.plan import Forecast
+from workbench.engine.runs import RESUMABLE, RunRecord, RunStore
+from workbench.engine.views import Status
+from workbench.engine.worker import Worker
+from workbench.models.catalog import ModelCatalog
+
+DOUBLE_CLICK = 2.0  # seconds in which the same Start again, also in another tab, means the same run
+SAVE_SECONDS = 60.0  # how long closing waits for a running training to save itself
+
+
+class Engine:
+    """Models, data, runs and answers of one home folder.
+
+    Args:
+        home: where everything is kept; made when absent. One engine a folder.
+        allow_paths: whether models and data may be named by a path, too.
+        read_only: only look (list, show): takes no lock and starts nothing.
+
+    Raises:
+        WorkbenchError: another engine uses the folder (code `locked`), or it cannot be written.
+    """
+
+    def __init__(self, home: Path, *, allow_paths: bool = False, read_only: bool = False) -> None:
+        self.home = Path(home).expanduser().resolve()
+        self.allow_paths = allow_paths
+        self._lock = None if read_only else HomeLock(self.home)
+        self.models = ModelCatalog(self.home)
+        self.data = DataLibrary(self.home)
+        self.store = RunStore(self.home / "runs")
+        self._lease, self._desk = Lease(), Desk()
+        self._chats = Chats(self._lease, self._desk)
+        self._jobs = RunJobs(self.store, self.models, self.data, self._lease, self._desk, self._chats)
+        self._worker = Worker(self._jobs.work)
+        self._starting = threading.Lock()
+        self._just_started: tuple[RunConfig, str, float] | None = None
+        self._views = views.Views(self.models, self.data)
+        if not read_only:
+            self.store.recover()
+
+    def close(self) -> None:
+        """Let a running training save itself, then free the folder; while it still saves, nobody else may have it."""
+        if self._worker.close(SAVE_SECONDS) and self._lock is not None:
+            self._lock.release()
+
+    def warm_up(self) -> None:
+        """Import the heavy libraries in the background, so that the first run starts sooner."""
+        threading.Thread(target=views.import_heavy, name="warm-up", daemon=True).start()
+
+    # Presets and data
+
+    def presets(self) -> list[Preset]:
+        """All presets, the first-run ones first."""
+        return list_presets()
+
+    def preset(self, name: str) -> Preset:
+        """One preset by its id."""
+        return find_preset(name)
+
+    def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
+        """Counts of a data set as a model would read it; tokenizes everything, so it may take seconds."""
+        return self._views.inspect(dataset_id, model_id, max_length, learn, allow_paths=self.allow_paths)
+
+    def sample(self, dataset_id: str, start: int, count: int) -> list[dict[str, Any]]:
+        """Some rows of a data set, normalised."""
+        return self._views.sample(dataset_id, start, count, allow_paths=self.allow_paths)
+
+    def coloured(self, dataset_id: str, row: int, model_id: str, max_length: int, learn: str) -> list[Any]:
+        """One row as the model sees it: pieces of text, each learned or not, cut off or not."""
+        return self._views.coloured(dataset_id, row, model_id, max_length, learn, allow_paths=self.allow_paths)
+
+    # Runs
+
+    def check(self, config: RunConfig) -> list[Problem]:
+        """Everything that would keep this run from starting."""
+        return checks.check(config, self.models, self.data, self.home, allow_paths=self.allow_paths)
+
+    def forecast(self, config: RunConfig) -> Forecast:
+        """Steps, time, memory and disk of a run, before it starts."""
+        return checks.forecast(
+            config, self.models, self.data, self.home, self.store.all(), allow_paths=self.allow_paths
+        )
+
+    def submit(self, config: RunConfig) -> str:
+        """Queue a run; its id. The same run is not queued twice by two clicks on the same Start.
+
+        Raises:
+            WorkbenchError: with all problems, before anything is written.
+        """
+        _refuse(self.check(config))
+        config = self._with_whole_paths(config)
+        model = self.models.resolve(config.model.base, self.allow_paths)
+        loaded = self.data.load(config.data.train, allow_paths=self.allow_paths)
+        with self._starting:
+            if self._just_started is not None:
+                same, run_id, when = self._just_started
+                if same == config and time.monotonic() - when < DOUBLE_CLICK and self.is_run(run_id):
+                    return run_id
+            record = self.store.create(
+                config,
+                model_id=model.folder.name if model.shipped is False else model.id,
+                dataset=Path(loaded.info.id).stem,
+                dataset_fingerprint=loaded.fingerprint,
+            )
+            self._just_started = (config, record.id, time.monotonic())
+            return self._enqueue(record.id)
+
+    def stop(self, run_id: str) -> None:
+        """Ask a run to save itself and stop; it can be resumed. Does nothing to a run that is over."""
+        if self.store.move(run_id, ("queued", "running"), "stopping"):
+            self.store.log(run_id).append(StatusChanged("stopping"))
+        self._worker.stop(run_id)
+
+    def resume(self, run_id: str, overrides: dict[str, Any] | None = None) -> str:
+        """Go on from the last checkpoint, or from the beginning when there is none yet.
+
+        Args:
+            overrides: settings to change, by dotted path; once there is a checkpoint, only how long, how often it is
+                checked and saved, and the batch size may change.
+
+        Raises:
+            WorkbenchError: it cannot be resumed, or an override is not possible; nothing has changed then.
+        """
+        config = self.store.config(run_id)
+        if overrides:
+            if self.store.last_checkpoint(run_id) is not None:
+                for path in overrides:
+                    _refuse(checks.fixed_on_resume(path))
+            config = config.changed(overrides)
+        # What an own run names was resolved when it was submitted, also where the page itself takes no paths.
+        _refuse(checks.check(config, self.models, self.data, self.home, allow_paths=True))
+        with self._starting:
+            if not self.store.move(run_id, RESUMABLE, "queued", error=None):
+                status = views.status_name(self.store.get(run_id).status)
+                raise WorkbenchError(
+                    Text(
+                        "this run is {status}, there is nothing to resume",
+                        "这个运行的状态是“{status}”，没有可以继续的",
+                    ).with_(status=status),
+                    Text("Start a new run on the Train page.", "请在“训练”页开始新的运行。"),
+                    code="not_resumable",
+                )
+            if overrides:
+                self.store.save_config(run_id, config)
+            return self._enqueue(run_id)
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run with all that it made."""
+        self.store.delete(run_id)
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        return self.store.all()
+
+    def run(self, run_id: str) -> RunRecord:
+        """One run."""
+        return self.store.get(run_id)
+
+    def events(self, run_id: str, after: int = 0) -> list[dict[str, Any]]:
+        """What happened in a run after the event with this number."""
+        return self.store.log(run_id).after(after)
+
+    def log(self, run_id: str, after_byte: int = 0) -> str:
+        """What a run logged, from a byte on."""
+        return views.read_log(self.store.path(run_id) / "log.txt", after_byte)
+
+    def wait(self, run_id: str, timeout: float | None = None) -> bool:
+        """Wait until a run that was submitted or resumed here is over."""
+        return self._worker.wait(run_id, timeout)
+
+    def status(self) -> Status:
+        """What is loaded, what runs, how much memory is left. Cheap: asked every second by every page."""
+        current = self._worker.current
+        running = self.store.get(current) if current and self.is_run(current) else None
+        step, total = (0, 0)
+        if running is not None:
+            step, total = views.last_step(self.store.log(running.id))
+        room = memory()
+        loaded = running.base_model if running else self._chats.loaded
+        return Status(loaded, running, step, total, self._worker.waiting, room.used, room.total, room.device)
+
+    # Talking and taking along
+
+    def chat(
+        self,
+        target: str,
+        messages: list[dict[str, str]],
+        *,
+        tuned: bool = True,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        max_new_tokens: int = 256,
+        stop: threading.Event | None = None,
+    ) -> Iterator[str]:
+        """The answer of a model or of a run as it grows, each time whole.
+
+        Args:
+            target: id of a run or of a model.
+            tuned: off switches the adapter of a run off: the base model answers, from the same weights.
+            stop: set to end the answer.
+        """
+        run_id = target if self.is_run(target) else None
+        sampling = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens}
+        if run_id is not None and self._desk.run_id == run_id:
+            place = Target(run_id, self.store.path(run_id))
+        else:
+            place = self._target(target, run_id)
+        return self._chats.answer(
+            place, run_id, messages, tuned=tuned, sampling=sampling, stop=stop or threading.Event()
+        )
+
+    def is_run(self, name: str) -> bool:
+        """Whether `name` is a run's id (and not a model's)."""
+        try:
+            self.store.path(name)
+        except WorkbenchError:
+            return False
+        return True
+
+    def result(self, run_id: str) -> Path:
+        """The folder with what a run learned: `adapter/`, or `model/` of a full tuning.
+
+        Raises:
+            WorkbenchError: it has no result yet.
+        """
+        folder = self.store.path(run_id)
+        for name in ("adapter", "model"):
+            if (folder / name).is_dir():
+                return folder / name
+        raise WorkbenchError(
+            Text("this run has no result yet", "这个运行还没有结果"),
+            Text("Wait until it is done, or press Stop and save.", "请等它完成，或点“停止并保存”。"),
+            code="no_result",
+        )
+
+    def export_adapter(self, run_id: str) -> Path:
+        """The adapter as one zip in the run's `exports/`; it says in a README how to use it."""
+        return takeaway.export_adapter(self.store, run_id, self.result(run_id), self.models)
+
+    def merge(
+        self,
+        run_id: str,
+        folder: Path | None = None,
+        dtype: str = "auto",
+        *,
+        progress: Callable[[Text, int, int], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Path:
+        """Base and adapter as one plain model folder. Takes as long as loading and writing the model.
+
+        Args:
+            folder: where to, on the command line; the page always writes into the run's `exports/`.
+            dtype: fp32, bf16, fp16, or auto for the base model's own.
+        """
+        result = self.result(run_id)
+        name = Text("merging {run}", "正在合并 {run}").with_(run=self.store.get(run_id).name)
+        with self._lease.held_by(name, seconds=0):
+            self._chats.drop()
+            return takeaway.merge_run(
+                self.store, run_id, result, self.models, folder=folder, dtype=dtype, progress=progress, stop=stop
+            )
+
+    def _enqueue(self, run_id: str) -> str:
+        self.store.log(run_id).append(StatusChanged("queued"))
+        self._worker.put(run_id)
+        return run_id
+
+    def _with_whole_paths(self, config: RunConfig) -> RunConfig:
+        """What was named by a path keeps working from another folder, and when the run is resumed."""
+        changes: dict[str, Any] = {}
+        base = self.models.resolve(config.model.base, self.allow_paths)
+        if base.id != config.model.base:
+            changes["model.base"] = base.id
+        for key, name in (("data.train", config.data.train), ("data.eval", config.data.eval)):
+            if name and name not in {info.id for info in self.data.list()}:
+                changes[key] = str(self.data.resolve(name, self.allow_paths).resolve())
+        return config.changed(changes) if changes else config
+
+    def _target(self, target: str, run_id: str | None) -> Target:
+        if run_id is None:
+            model = self.models.resolve(target, self.allow_paths)
+            return Target(model.id, model.folder)
+        config = self.store.config(run_id)
+        base = self.models.resolve(config.model.base, allow_paths=True)
+        result, name = self.result(run_id), self.store.get(run_id).name
+        quantization = config.model.quantization
+        if result.name == "model":
+            return Target(name, base.folder, tuned_model=result, quantization=quantization)
+        return Target(name, base.folder, adapter=result, quantization=quantization)
+
+
+def _refuse(problems: list[Problem]) -> None:
+    """Raise all problems as one error, if there are any."""
+    if problems:
+        first = problems[0]
+        raise WorkbenchError(first.message, first.hint, first.field, problems=tuple(problems), code="invalid")

@@ -1,0 +1,167 @@
+"""A run on the worker thread: from `queued` to its last state, whatever happens on the way.
+
+This is the job boundary: it alone catches everything, says what it means, keeps the traceback in the run's log, and gives
+the device back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from typing import TYPE_CHECKING, Any
+
+from workbench.config.errors import StopRequested, WorkbenchError
+from workbench.config.presets import dump
+from workbench.config.text import Text
+from workbench.data.library import DataLibrary
+from workbench.engine.boundary import explain, logger
+from workbench.engine.chats import Chats, free_memory
+from workbench.engine.desk import Desk
+from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged
+from workbench.engine.lease import Lease
+from workbench.engine.runlog import redact, run_log
+from workbench.engine.runs import RunStore, now_iso
+from workbench.models.catalog import ModelCatalog
+
+if TYPE_CHECKING:
+    from workbench.engine.training import Outcome, TrainingJob
+
+
+class RunJobs:
+    """Carries runs through; `work` is what the worker thread calls."""
+
+    def __init__(
+        self, store: RunStore, models: ModelCatalog, data: DataLibrary, lease: Lease, desk: Desk, chats: Chats
+    ) -> None:
+        self._store, self._models, self._data = store, models, data
+        self._lease, self._desk, self._chats = lease, desk, chats
+
+    def work(self, run_id: str, stop: threading.Event) -> None:
+        """Train one run. Never raises: what goes wrong becomes the run's state and its error."""
+        try:
+            with run_log(self._store.path(run_id) / "log.txt"):
+                self._carry_out(run_id, stop)
+        except Exception as error:  # the log itself could not be opened, or the end not be written
+            self._fail(run_id, error)
+
+    def _carry_out(self, run_id: str, stop: threading.Event) -> None:
+        try:
+            name = Text("training of {name}", "正在训练 {name}").with_(name=self._store.get(run_id).name)
+            with self._lease.held_by(name, stop=stop):
+                self._chats.drop()
+                self._train(run_id, stop)
+        except StopRequested:
+            self._finish(run_id, "stopped")
+        except Exception as error:  # the job boundary
+            self._fail(run_id, error)
+        finally:
+            self._desk.run_id = None
+            self._desk.serve(None, None)  # who still waits is told that the model is gone
+            free_memory()
+
+    def _train(self, run_id: str, stop: threading.Event) -> None:
+        if stop.is_set():
+            raise StopRequested
+        checkpoint = self._store.last_checkpoint(run_id)
+        step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
+        if not self._store.move(run_id, ("queued",), "running", started=now_iso(), finished=None, error=None):
+            raise StopRequested  # Stop came first
+        self._store.log(run_id).append(StatusChanged("running", from_step=step))
+        job = self._job(run_id, stop, checkpoint)
+        from workbench.engine.training import train
+
+        logger.info("begins at step %s of the run with this config:\n%s", step or 0, dump(job.config))
+        outcome = train(job)
+        logger.info("ended at step %d of %d", outcome.step, outcome.total_steps)
+        self._finish(run_id, "stopped" if outcome.stopped else "completed", outcome)
+
+    def _job(self, run_id: str, stop: threading.Event, checkpoint: Any) -> TrainingJob:
+        from workbench.engine.training import TrainingJob, check_rows
+
+        config = self._store.config(run_id)
+        base = self._models.resolve(config.model.base, allow_paths=True)
+        loaded = self._data.load(config.data.train, allow_paths=True)
+        recorded = self._store.get(run_id).dataset_fingerprint
+        if checkpoint is not None and recorded and recorded != loaded.fingerprint:
+            raise WorkbenchError(
+                Text("the training data has changed since this run began", "训练数据在这个运行开始之后被改动过"),
+                Text(
+                    "Put the old data back, or start a new run with the new data.",
+                    "请恢复原来的数据，或用新数据开始新的运行。",
+                ),
+                field="data.train",
+                code="data_changed",
+            )
+        check_rows(loaded.examples)
+        evaluation = None
+        if config.data.eval:
+            evaluation = self._data.load(config.data.eval, allow_paths=True).examples
+        return TrainingJob(
+            config=config,
+            folder=self._store.path(run_id),
+            base=base.folder,
+            base_name=base.id if "/" not in base.id and "\\" not in base.id else base.folder.name,
+            examples=loaded.examples,
+            evaluation=evaluation,
+            emit=_Reporter(self._store, self._desk, run_id),
+            stop=stop,
+            checkpoint=checkpoint,
+            desk=self._desk,
+        )
+
+    def _finish(self, run_id: str, status: str, outcome: Outcome | None = None) -> None:
+        facts: dict[str, Any] = {"status": status, "finished": now_iso()}
+        if outcome is not None:
+            facts |= {"last_step": outcome.step, "total_steps": outcome.total_steps}
+            facts["has_result"] = True
+            # A run that was resumed after its last step has no new numbers.
+            facts |= {
+                key: value
+                for key, value in (("train_loss", outcome.loss), ("eval_loss", outcome.eval_loss))
+                if value is not None
+            }
+            facts["tokens_per_second"] = _typical_speed(self._store.log(run_id).after())
+        self._store.update(run_id, **facts)
+        self._store.log(run_id).append(StatusChanged(status))
+
+    def _fail(self, run_id: str, error: Exception) -> None:
+        logger.error("the run failed", exc_info=error)
+        problem = explain(error)
+        with contextlib.suppress(WorkbenchError, OSError):
+            self._store.tidy(run_id)  # first: half a checkpoint may be what fills the disk
+        # No local names with the traceback's frames: they would keep the model in memory.
+        error.__traceback__ = None
+        words = {key: redact(text) for key, text in problem.message.as_dict().items()}
+        hint = problem.hint.as_dict() if problem.hint else None
+        try:
+            self._store.log(run_id).append(ProblemFound(words, hint, problem.field))
+            record = {"message": words, "hint": hint, "field": problem.field}
+            self._store.update(run_id, status="failed", finished=now_iso(), error=record)
+            self._store.log(run_id).append(StatusChanged("failed"))
+        except (OSError, WorkbenchError):
+            logger.exception(
+                "the run's failure could not be written"
+            )  # a full disk: recovery marks it at the next start
+
+
+class _Reporter:
+    """Takes a training's events: into the log, and the last step into the record now and then."""
+
+    def __init__(self, store: RunStore, desk: Desk, run_id: str) -> None:
+        self._store, self._desk, self._run_id = store, desk, run_id
+        self._log = store.log(run_id)
+
+    def __call__(self, event: Event) -> None:
+        self._log.append(event)
+        if isinstance(event, Metrics):
+            self._desk.run_id = self._run_id
+            if event.eval_loss is not None and math.isfinite(event.eval_loss):
+                changes = {"last_step": event.step, "total_steps": event.total_steps, "eval_loss": event.eval_loss}
+                self._store.update(self._run_id, **changes)
+
+
+def _typical_speed(events: list[dict[str, Any]]) -> float | None:
+    """Median tokens per second of a run's steps."""
+    speeds = sorted(event["tokens_per_second"] for event in events if event.get("tokens_per_second"))
+    return round(speeds[len(speeds) // 2], 1) if speeds else None

@@ -1,0 +1,49 @@
+"""A run's `log.txt`: what Python logged on the thread that trains, with tracebacks. Secrets are left out."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SECRET = re.compile(r"hf_[A-Za-z0-9]{8,}")
+_LOGGERS = ("", "transformers", "trl", "peft", "datasets", "accelerate", "huggingface_hub")
+
+
+@contextmanager
+def run_log(path: Path) -> Iterator[None]:
+    """Write this thread's log records to `path` for a while; other threads' records stay out."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    thread = threading.get_ident()
+    handler.addFilter(lambda record: record.thread == thread)
+    handler.setLevel(logging.INFO)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    # Loggers that pass their records on to the root would write twice.
+    loggers = [logger for logger in loggers if logger.name == "root" or not logger.propagate]
+    logging.captureWarnings(True)
+    logging.getLogger("workbench").setLevel(logging.INFO)
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()
+
+
+def redact(text: str) -> str:
+    """`text` without access tokens."""
+    return _SECRET.sub("hf_***", text)
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))

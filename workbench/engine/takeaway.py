@@ -1,0 +1,112 @@
+"""What a run can be taken home as: its adapter in a zip, or the merged model in a folder, each with a card."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+from workbench.engine.runs import RunStore
+from workbench.export.adapter import zip_adapter
+from workbench.export.card import write_card
+from workbench.methods import METHODS
+from workbench.models.catalog import ModelCatalog, ModelInfo
+
+CARD_SETTINGS = (
+    "adapter.kind",
+    "adapter.rank",
+    "adapter.alpha",
+    "optimization.learning_rate",
+    "optimization.epochs",
+    "optimization.max_steps",
+    "optimization.batch_size",
+    "optimization.accumulation",
+    "data.max_length",
+    "optimization.seed",
+)
+
+
+def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCatalog) -> Path:
+    """The adapter's zip in the run's `exports/`.
+
+    Raises:
+        WorkbenchError: the run tuned the whole model, so there is no adapter.
+    """
+    if result.name != "adapter":
+        raise WorkbenchError(
+            Text("this run tuned the whole model, so it has no adapter", "这个运行微调了整个模型，没有适配器"),
+            Text("Take the model folder instead.", "请改为导出模型文件夹。"),
+            code="no_adapter",
+        )
+    base = models.resolve(store.config(run_id).model.base, allow_paths=True)
+    exports = store.path(run_id) / "exports"
+    exports.mkdir(exist_ok=True)
+    return zip_adapter(result, exports / f"{run_id}-adapter.zip", card(store, run_id, base, "adapter"))
+
+
+def merge_run(
+    store: RunStore,
+    run_id: str,
+    result: Path,
+    models: ModelCatalog,
+    *,
+    folder: Path | None,
+    dtype: str,
+    progress: Callable[[Text, int, int], None] | None,
+    stop: threading.Event | None,
+) -> Path:
+    """Base and adapter as one model folder; of a full tuning, its model."""
+    from workbench.export.merged import merge
+
+    if dtype not in ("auto", "fp32", "bf16", "fp16"):
+        raise WorkbenchError(
+            Text("'{dtype}' is no precision", "“{dtype}”不是一种精度").with_(dtype=dtype[:20]),
+            Text("Choose auto, fp32, bf16 or fp16.", "请选择 auto、fp32、bf16 或 fp16。"),
+            field="dtype",
+        )
+    config = store.config(run_id)
+    base = models.resolve(config.model.base, allow_paths=True)
+    adapter = result if result.name == "adapter" else None
+    return merge(
+        base.folder if adapter else result,
+        adapter,
+        folder or _free_folder(store.path(run_id) / "exports", f"{run_id}-merged"),
+        dtype,
+        progress,
+        stop,
+        quantization=config.model.quantization,
+        card=card(store, run_id, base, "model"),
+    )
+
+
+def card(store: RunStore, run_id: str, base: ModelInfo, kind: str) -> str:
+    """The card of a run's result."""
+    record, config = store.get(run_id), store.config(run_id)
+    values = config.values()
+    settings: dict[str, Any] = {}
+    for path in CARD_SETTINGS:
+        section, _, key = path.partition(".")
+        settings[path] = values[section][key]
+    return write_card(
+        base=base.id,
+        kind=kind,
+        name=record.name,
+        method=record.method,
+        made=METHODS[record.method].label.en,
+        dataset=record.dataset,
+        settings=settings,
+        losses={"training": record.train_loss, "evaluation": record.eval_loss},
+        chat=base.has_template,
+    )
+
+
+def _free_folder(parent: Path, name: str) -> Path:
+    """A folder that does not exist yet: merging again keeps the earlier one."""
+    folder, number = parent / name, 1
+    while folder.exists():
+        number += 1
+        folder = parent / f"{name}-{number}"
+    return folder

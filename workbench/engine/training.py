@@ -1,0 +1,304 @@
+"""One training job, from the config to the saved result. Imports torch; loaded by the worker thread only.
+
+Order of things: load, read, build the trainer, train (or go on from a checkpoint), save. It listens for Stop in each.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerState
+from transformers.training_args import ParallelMode
+
+from workbench.config.disk import disk_errors
+from workbench.config.errors import StopRequested, WorkbenchError
+from workbench.config.run import RunConfig
+from workbench.config.text import Text
+from workbench.engine.callback import RunCallback, mark_whole
+from workbench.engine.checks import check_device
+from workbench.engine.desk import Desk
+from workbench.engine.events import Event, ProblemFound, Sample, Stage
+from workbench.engine.generation import Sampling, generate
+from workbench.engine.hardware import memory, physical_cores
+from workbench.engine.plan import memory_estimate, plan_steps
+from workbench.methods import METHODS
+from workbench.methods.arguments import common_arguments
+from workbench.methods.base import Parts
+from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
+
+EVALUATION_ROWS = 200  # at most so many rows are kept back from the training data
+ANSWER_TOKENS = 96
+
+
+@dataclass
+class TrainingJob:
+    """What a training needs to know and whom it tells.
+
+    Args:
+        config: the run.
+        folder: the run's folder.
+        base: folder of the base model.
+        base_name: its id, for the adapter's own config.
+        examples: normalised rows of the training data.
+        evaluation: rows of a separate evaluation set, or None to keep a share of `examples` back.
+        emit: takes events.
+        stop: set when the person pressed Stop.
+        checkpoint: where to go on from, or None to begin.
+        desk: others ask the model here while it trains.
+    """
+
+    config: RunConfig
+    folder: Path
+    base: Path
+    base_name: str
+    examples: list[dict[str, Any]]
+    evaluation: list[dict[str, Any]] | None
+    emit: Callable[[Event], Any]
+    stop: threading.Event
+    checkpoint: Path | None = None
+    desk: Desk = field(default_factory=Desk)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: stopped or not, after which step of how many, with which last numbers."""
+
+    stopped: bool
+    step: int
+    total_steps: int
+    loss: float | None
+    eval_loss: float | None
+
+
+def train(job: TrainingJob) -> Outcome:
+    """Run the job.
+
+    Raises:
+        StopRequested: Stop was pressed before the first step.
+        WorkbenchError: something a person can put right.
+    """
+    config = job.config
+    torch.set_num_threads(config.precision.threads or physical_cores())
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    _check_stop(job)
+    job.emit(_stage("loading", Text("Loading the model", "正在加载模型")))
+    device = pick_device()
+    check_device(config, device)
+    dtype = pick_dtype(config.precision.dtype, device)
+    tokenizer = load_tokenizer(job.base)
+    model = load_model(job.base, _weights_dtype(config, dtype), config.model.quantization, device)
+    check_vocabulary(model, tokenizer)
+    _check_stop(job)
+
+    train_rows, eval_rows = split(job.examples, job.evaluation, config)
+    job.emit(_stage("reading", Text("Reading the data", "正在读取数据"), 0, len(train_rows) + len(eval_rows)))
+    callback = RunCallback(
+        job.emit,
+        job.stop,
+        config.checkpoints.keep,
+        ask_questions=lambda model, step: _ask(job, model, tokenizer, step),
+        serve=lambda model: job.desk.serve(model, tokenizer, job.stop),
+    )
+    trainer = _build(job, model, tokenizer, (train_rows, eval_rows), (device, dtype), callback)
+    _check_stop(job)
+
+    _run(trainer, job)
+    job.emit(_stage("saving", Text("Saving the result", "正在保存结果")))
+    save_result(trainer, tokenizer, job)
+    state = trainer.state
+    stopped = job.stop.is_set() and state.global_step < state.max_steps
+    last = callback.last
+    return Outcome(stopped, state.global_step, state.max_steps, last.get("loss"), last.get("eval_loss"))
+
+
+def _run(trainer: Any, job: TrainingJob) -> None:
+    """Train from the beginning or from the checkpoint; nothing is left to train when that holds the last step."""
+    if job.checkpoint is not None:
+        reached = TrainerState.load_from_json(str(job.checkpoint / TRAINER_STATE_NAME))
+        if reached.global_step >= reached.max_steps == _last_step(trainer):
+            # The trainer looks at its last step only after another one.
+            trainer._load_from_checkpoint(str(job.checkpoint))
+            trainer.state = reached
+            return
+    try:
+        trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
+    except StopRequested:
+        if trainer.state.global_step == 0:
+            raise
+        _save_checkpoint(trainer)  # stopped in the middle of an evaluation: the step itself was whole
+
+
+def _last_step(trainer: Any) -> int:
+    """The trainer's own count of the steps of this run."""
+    return trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
+
+
+def split(
+    examples: list[dict[str, Any]], evaluation: list[dict[str, Any]] | None, config: RunConfig
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows to learn and rows to check with. The same seed keeps the same rows back; at least one row is left to learn."""
+    if config.data.max_rows:
+        examples = examples[: config.data.max_rows]
+    if evaluation is not None:
+        return examples, evaluation[:EVALUATION_ROWS]
+    count = min(round(len(examples) * config.data.eval_share), EVALUATION_ROWS, len(examples) - 1)
+    if config.data.eval_share > 0 and len(examples) > 1:
+        count = max(count, 1)
+    kept = set(random.Random(config.optimization.seed).sample(range(len(examples)), count))
+    return [row for i, row in enumerate(examples) if i not in kept], [examples[i] for i in sorted(kept)]
+
+
+def save_result(trainer: Any, tokenizer: Any, job: TrainingJob) -> None:
+    """Put the adapter (or the whole model) into the run's folder; it appears there only when it is whole."""
+    name = "model" if job.config.adapter.kind == "none" else "adapter"
+    making, done = job.folder / f".{name}.making", job.folder / name
+    with disk_errors(done):
+        shutil.rmtree(making, ignore_errors=True)
+        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(making)
+        tokenizer.save_pretrained(making)
+        if name == "adapter":
+            _portable(making / "adapter_config.json", job.base_name)
+        old = job.folder / f".{name}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        if done.exists():
+            done.rename(old)
+        making.rename(done)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _build(
+    job: TrainingJob, model: Any, tokenizer: Any, rows: tuple[list, list], place: tuple[str, str], callback: RunCallback
+) -> Any:
+    config, (train_rows, eval_rows), (device, dtype) = job.config, rows, place
+    plan = plan_steps(config, len(train_rows))
+    arguments = common_arguments(
+        config,
+        job.folder / "checkpoints",
+        device=device,
+        dtype=dtype,
+        plan=plan,
+        evaluates=bool(eval_rows),
+        checkpointing=_needs_checkpointing(config, model, dtype),
+    )
+    set_seed(config.optimization.seed)  # the adapter's first weights are random
+    parts = Parts(
+        config=config,
+        model=model,
+        tokenizer=tokenizer,
+        train=train_rows,
+        evaluation=eval_rows,
+        arguments=arguments,
+        callbacks=[callback],
+        stop=job.stop,
+        progress=lambda done, total: job.emit(_stage("reading", Text("Reading the data", "正在读取数据"), done, total)),
+        report=lambda text: job.emit(ProblemFound(text.as_dict())),
+        peft_config=adapter_config(config),
+    )
+    trainer = METHODS[config.method.kind].build_trainer(parts)
+    for printer in (PrinterCallback, ProgressCallback):  # they print to the terminal what we report as events
+        trainer.remove_callback(printer)
+    if device.startswith("cuda") and trainer.args.parallel_mode == ParallelMode.NOT_DISTRIBUTED:
+        # With several cards in one process the trainer would split batches among them; one run, one card.
+        trainer.args._n_gpu = 1
+        trainer._train_batch_size = trainer.args.train_batch_size
+    for weight in trainer.model.parameters():
+        if weight.requires_grad and weight.dtype != torch.float32:
+            weight.data = weight.data.float()  # what learns is held in fp32: small steps would vanish in 16 bits
+    return trainer
+
+
+def adapter_config(config: RunConfig) -> Any:
+    """peft's LoRA config of a run, or None for full tuning."""
+    if config.adapter.kind == "none":
+        return None
+    from peft import LoraConfig
+
+    adapter = config.adapter
+    targets: Any = adapter.target_modules
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules="all-linear" if targets == ["all-linear"] else targets,
+        bias=adapter.bias,
+        use_rslora=adapter.rank_stabilized,
+        use_dora=adapter.kind == "dora",
+        modules_to_save=adapter.modules_to_save or None,
+    )
+
+
+def _needs_checkpointing(config: RunConfig, model: Any, dtype: str) -> bool:
+    """Whether memory would not suffice without: only then the quarter of speed that it costs is paid."""
+    longest = config.data.max_length * config.optimization.batch_size
+    needed = memory_estimate(
+        config,
+        sum(weight.numel() for weight in model.parameters()),
+        bf16=dtype != "fp32",
+        tokens_per_batch=longest,
+        width=model.config.get_text_config().hidden_size,
+    )
+    return needed > 0.9 * memory().total
+
+
+def _weights_dtype(config: RunConfig, dtype: str) -> str:
+    """Frozen weights are held in the precision of the computation; weights that learn are held in fp32."""
+    return "fp32" if config.adapter.kind == "none" else dtype
+
+
+def _ask(job: TrainingJob, model: Any, tokenizer: Any, step: int) -> None:
+    """Answer the person's own questions and keep the answers with the run."""
+    for question in job.config.evaluation.questions:
+        if job.stop.is_set():
+            return
+        sampling = Sampling(max_new_tokens=ANSWER_TOKENS)
+        messages = [{"role": "user", "content": question}]
+        answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
+        job.emit(Sample(step, question, answer))
+        with (job.folder / "samples.jsonl").open("a", encoding="utf-8") as file:
+            line = {"step": step, "question": question, "answer": answer}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _save_checkpoint(trainer: Any) -> None:
+    trainer._save_checkpoint(trainer.model, None)  # the trainer has no public way to save outside its loop
+    mark_whole(Path(trainer.args.output_dir) / f"checkpoint-{trainer.state.global_step}", trainer.state.global_step)
+
+
+def _portable(path: Path, base_name: str) -> None:
+    """Replace the path of the base model on this machine by its name: paths tell about the machine and help nobody."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["base_model_name_or_path"] = base_name
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _check_stop(job: TrainingJob) -> None:
+    if job.stop.is_set():
+        raise StopRequested
+
+
+def _stage(name: str, text: Text, done: int | None = None, total: int | None = None) -> Stage:
+    return Stage(name, text.as_dict(), done, total)
+
+
+def check_rows(rows: list[dict[str, Any]]) -> None:
+    """Refuse an empty set before anything is loaded."""
+    if not rows:
+        raise WorkbenchError(
+            Text("the training data has no usable row", "训练数据里没有可用的行"),
+            Text(
+                "Look at the Data page: it lists what is wrong with each row.", "请看“数据”页，那里列出了每一行的问题。"
+            ),
+            field="data.train",
+        )

@@ -1,0 +1,135 @@
+"""What the page and the command line look at: a data set as a model reads it, a run's log, the state of everything."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text, same
+from workbench.data.library import DataLibrary, Examples
+from workbench.engine.events import EventLog
+from workbench.engine.runs import RunRecord
+from workbench.models.catalog import ModelCatalog
+
+STATUS_NAMES = {
+    "queued": Text("waiting", "等待中"),
+    "running": Text("training", "训练中"),
+    "stopping": Text("stopping", "正在停止"),
+    "stopped": Text("stopped", "已停止"),
+    "paused": Text("paused", "已暂停"),
+    "completed": Text("completed", "已完成"),
+    "failed": Text("failed", "失败"),
+    "interrupted": Text("interrupted", "已中断"),
+}
+
+
+def status_name(status: str) -> Text:
+    """A run's state in words."""
+    return STATUS_NAMES.get(status, same(status))
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is loaded, what runs (at which step), how many wait, and the device's memory in bytes."""
+
+    loaded_model: str | None
+    running: RunRecord | None
+    step: int
+    total_steps: int
+    queued: int
+    memory_used: int
+    memory_total: int
+    device: str
+
+
+class Views:
+    """Data sets seen through a model's tokenizer. Tokenizers and counts are kept, because people look twice."""
+
+    def __init__(self, models: ModelCatalog, data: DataLibrary) -> None:
+        self._models, self._data = models, data
+        self._lock = threading.Lock()
+        self._tokenizers: dict[Path, Any] = {}
+        self._counts: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def inspect(
+        self, dataset_id: str, model_id: str, max_length: int, learn: str, *, allow_paths: bool
+    ) -> dict[str, Any]:
+        """Format, kind, rows, problems, and the counts of tokens."""
+        from workbench.data.tokens import encode_many, statistics
+
+        loaded = self._data.load(dataset_id, allow_paths=allow_paths)
+        model = self._models.resolve(model_id, allow_paths)
+        key = (loaded.fingerprint, model.folder, max_length, learn)
+        with self._lock:
+            known = self._counts.get(key)
+        if known is None:
+            tokenizer = self._tokenizer(model.folder)
+            encoded = encode_many(tokenizer, loaded.examples, learn, max_length)  # type: ignore[arg-type]
+            known = asdict(statistics(encoded))
+            with self._lock:
+                if len(self._counts) > 64:
+                    self._counts.clear()
+                self._counts[key] = known
+        info = loaded.info
+        return {**known, "format": info.format, "kind": info.kind, "rows": info.rows, "problems": loaded.problems}
+
+    def sample(self, dataset_id: str, start: int, count: int, *, allow_paths: bool) -> Examples:
+        """Some rows, normalised; at most 100 at once."""
+        return self._data.examples(dataset_id, max(start, 0), min(max(count, 0), 100), allow_paths)
+
+    def coloured(
+        self, dataset_id: str, row: int, model_id: str, max_length: int, learn: str, *, allow_paths: bool
+    ) -> list[Any]:
+        """Pieces of one row, as it will be rendered, learned and cut."""
+        from workbench.data.tokens import colour_example
+
+        rows = self._data.examples(dataset_id, max(row, 0), 1, allow_paths)
+        if not rows:
+            raise WorkbenchError(
+                Text("the data set has no row {row}", "数据集没有第 {row} 行").with_(row=row + 1),
+                Text("Choose a smaller number.", "请选小一点的数。"),
+            )
+        tokenizer = self._tokenizer(self._models.resolve(model_id, allow_paths).folder)
+        return colour_example(tokenizer, rows[0], learn, max_length)  # type: ignore[arg-type]
+
+    def _tokenizer(self, folder: Path) -> Any:
+        from workbench.models.loading import load_tokenizer
+
+        with self._lock:
+            known = self._tokenizers.get(folder)
+        if known is None:
+            known = load_tokenizer(folder)
+            with self._lock:
+                if len(self._tokenizers) > 4:
+                    self._tokenizers.clear()
+                self._tokenizers[folder] = known
+        return known
+
+
+def last_step(log: EventLog) -> tuple[int, int]:
+    """The newest step of a run and its last one; (0, 0) before the first step."""
+    event = log.last("metrics")
+    return (event["step"], event["total_steps"]) if event else (0, 0)
+
+
+def read_log(path: Path, after_byte: int) -> str:
+    """A run's log from a byte on, at most its last megabyte; empty when there is none yet."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(after_byte, path.stat().st_size - 1_000_000, 0))
+        return file.read().decode("utf-8", errors="replace")
+
+
+def import_heavy() -> None:
+    """Import what a training needs. Runs beside the page, which is already open."""
+    try:
+        import peft  # noqa: F401
+        import torch  # noqa: F401
+        from trl import SFTTrainer  # noqa: F401
+    except ImportError:
+        logging.getLogger("workbench").exception("a training library is missing")

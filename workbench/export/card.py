@@ -1,0 +1,179 @@
+"""The README.md that travels with an adapter or a merged model: what it is, how it was made, how to use it.
+
+The card is English, since that is what the Hugging Face Hub shows. It holds nothing of this computer: folders become
+the model's name, and anything that looks like an access token is blotted out. It knows nothing about runs; whoever has
+one passes the values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+KINDS = ("adapter", "model")
+
+_TOKEN = re.compile(r"\b(hf_|sk-|ghp_|github_pat_)[A-Za-z0-9_-]{8,}")
+_LOAD_ADAPTER = """\
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = {base}  # the base model: its name on the Hugging Face Hub, or its folder on your computer
+adapter = "."  # the folder of this file
+
+tokenizer = AutoTokenizer.from_pretrained({tokenizer})
+model = AutoModelForCausalLM.from_pretrained(base, dtype={dtype})
+model = PeftModel.from_pretrained(model, adapter).eval()
+"""
+_LOAD_MODEL = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # the folder of this file
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder, dtype={dtype}).eval()
+"""
+_ASK_CHAT = """
+messages = [{"role": "user", "content": "Hello!"}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+"""
+_ASK_TEXT = """
+inputs = tokenizer("Once upon a time", return_tensors="pt")
+"""
+_ANSWER = """\
+output = model.generate(**inputs, max_new_tokens=100)
+print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+"""
+
+
+def portable_name(base: str) -> str:
+    """A base model's name for other computers: a Hub name stays, a folder becomes its last part.
+
+    A snapshot in the Hugging Face cache becomes the Hub name that it is a copy of.
+    """
+    base = base.strip()
+    path = PureWindowsPath(base) if re.match(r"[A-Za-z]:|.*\\", base) else PurePosixPath(base)
+    for part in path.parts:
+        if part.startswith("models--"):
+            return part.removeprefix("models--").replace("--", "/")
+    is_folder = path.is_absolute() or base.startswith((".", "~")) or len(path.parts) > 2 or Path(base).is_dir()
+    if not is_folder:
+        return base
+    # The shipped model lies in `<name>/model`; "model" alone would say nothing.
+    names = [part for part in path.parts if part not in (path.anchor, ".", "..", "~")]
+    if len(names) > 1 and names[-1] in ("model", "merged"):
+        return names[-2]
+    return names[-1] if names else "base"
+
+
+def write_card(
+    *,
+    base: str,
+    kind: str = "adapter",
+    name: str | None = None,
+    method: str | None = None,
+    made: str | None = None,
+    dataset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    losses: Mapping[str, float | None] | None = None,
+    license: str | None = None,
+    languages: Sequence[str] = (),
+    chat: bool = True,
+    dtype: str = "fp32",
+    tokenizer_inside: bool = True,
+) -> str:
+    """The text of a README.md.
+
+    Args:
+        base: the base model's id; a folder is reduced to its name.
+        kind: adapter or model (merged, or tuned in full).
+        name: the heading.
+        method: method.kind of the run, for the tags.
+        made: the method in words.
+        dataset: the training data's name.
+        settings: main settings, dotted path to value, in the order to show.
+        losses: final losses, such as {"training": 0.41, "evaluation": None}; None is left out.
+        license: left out when unknown.
+        languages: ISO codes, left out when unknown.
+        chat: whether the model answers conversations (has a chat template) or continues text.
+        dtype: fp32, bf16 or fp16, for the example.
+        tokenizer_inside: whether an adapter's folder brings the tokenizer.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r}")
+    base = portable_name(base)
+    title = _line(name or ("Adapter" if kind == "adapter" else "Model"))
+    what = f"LoRA adapter for `{_line(base)}`" if kind == "adapter" else f"version of `{_line(base)}`"
+    parts = [
+        _front_matter(base, kind, method, dataset, license, languages),
+        f"# {title}\n\nA {what}, made with {_line(made or method or 'fine-tuning')}."
+        + (f" Training data: {_line(dataset)}." if dataset else ""),
+        "## How to use it\n\n" + _usage(base, kind, chat=chat, dtype=dtype, tokenizer_inside=tokenizer_inside),
+        _table("Settings", ("Setting", "Value"), settings or {}),
+        _table(
+            "Final losses", ("On", "Loss"), {key: value for key, value in (losses or {}).items() if value is not None}
+        ),
+    ]
+    return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
+
+
+def _front_matter(
+    base: str, kind: str, method: str | None, dataset: str | None, license: str | None, languages: Sequence[str]
+) -> str:
+    import yaml
+
+    values: dict[str, Any] = {"base_model": base}
+    values["base_model_relation"] = "adapter" if kind == "adapter" else "finetune"
+    values["library_name"] = "peft" if kind == "adapter" else "transformers"
+    values["pipeline_tag"] = "text-generation"
+    if license:
+        values["license"] = license
+    if languages:
+        values["language"] = list(languages)
+    if dataset and re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
+        values["datasets"] = [dataset]  # the Hub only links data sets that it knows by such a name
+    values["tags"] = [tag for tag in ("lora" if kind == "adapter" else None, method, "fine-tuned") if tag]
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return f"---\n{_TOKEN.sub('[removed]', text)}---"
+
+
+def _usage(base: str, kind: str, *, chat: bool, dtype: str, tokenizer_inside: bool) -> str:
+    names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+    values = {
+        "base": _string(base),
+        "dtype": _string(names.get(dtype, "auto")),
+        "tokenizer": "adapter" if tokenizer_inside else "base",
+    }
+    load = (_LOAD_ADAPTER if kind == "adapter" else _LOAD_MODEL).format(**values)
+    code = load + (_ASK_CHAT if chat else _ASK_TEXT) + _ANSWER
+    packages = "torch transformers peft" if kind == "adapter" else "torch transformers"
+    intro = f"Install the packages (`pip install {packages}`), then run this in the folder of this file:"
+    return f"{intro}\n\n```python\n{code}```"
+
+
+def _table(title: str, head: tuple[str, str], rows: Mapping[str, Any]) -> str:
+    if not rows:
+        return ""
+    lines = [f"| {head[0]} | {head[1]} |", "|---|---|"]
+    for key, value in rows.items():
+        if isinstance(value, (list, tuple)):
+            value = ", ".join(map(str, value))
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        lines.append(f"| {_line(key)} | {_line(shown)} |")
+    return f"## {title}\n\n" + "\n".join(lines)
+
+
+def _line(text: str) -> str:
+    """One line of Markdown that can't break out of its table cell or become HTML."""
+    text = _TOKEN.sub("[removed]", " ".join(str(text).split()))
+    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
+        text = text.replace(sign, safe)
+    return text
+
+
+def _string(text: str) -> str:
+    """A Python string literal; json's spelling is one, and keeps to double quotes."""
+    import json
+
+    return json.dumps(_TOKEN.sub("[removed]", text), ensure_ascii=False)

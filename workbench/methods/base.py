@@ -1,0 +1,77 @@
+"""What the engine and a training method say to each other, and nothing else.
+
+A method is one file beside this one: a subclass of `Method` with a `kind`, its options, the kinds of data it learns from
+and `build_trainer`. It is discovered, never listed. It imports torch and trl inside its functions only, because the page
+lists methods before those are loaded.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from workbench.config.registry import MethodOptions
+from workbench.config.run import RunConfig
+from workbench.config.text import Text
+
+
+@dataclass
+class Parts:
+    """Everything a method needs to build its trainer.
+
+    Args:
+        config: the run.
+        model: the base model as it was loaded, without any adapter.
+        tokenizer: its tokenizer, with a pad token.
+        train: normalised examples (see `workbench.data`), in file order.
+        evaluation: the examples kept for checking; may be empty.
+        arguments: keyword arguments that every trl config takes (batch, steps, learning rate, saving, logging, ...).
+        callbacks: the engine's callbacks for the trainer.
+        stop: set when the person pressed Stop; long preparation looks at it and raises `StopRequested`.
+        progress: called with (done, total) rows while data is prepared.
+        report: called with a problem that people should read but that stops nothing.
+        peft_config: peft's config of the adapter that the trainer lays over the model; None for full tuning.
+    """
+
+    config: RunConfig
+    model: Any
+    tokenizer: Any
+    train: list[dict[str, Any]]
+    evaluation: list[dict[str, Any]]
+    arguments: dict[str, Any]
+    callbacks: list[Any] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+    progress: Callable[[int, int], None] = lambda done, total: None
+    report: Callable[[Text], None] = lambda text: None
+    peft_config: Any = None
+
+
+class Method(ABC):
+    """One way to train. Subclass it in a file of its own.
+
+    Attributes:
+        kind: the name in `method.kind`.
+        label, help: what the form says.
+        data_kinds: which kinds of data set it learns from (`chat`, `text`, `preference`, ...), the usual one first.
+        Options: its settings; `kind` narrowed to its own name.
+        sequences: how many sequences of tokens a row of data becomes (2 for a pair of answers); the memory estimate asks.
+    """
+
+    kind: ClassVar[str]
+    label: ClassVar[Text]
+    help: ClassVar[Text]
+    data_kinds: ClassVar[tuple[str, ...]]
+    Options: ClassVar[type[MethodOptions]]
+    sequences: ClassVar[int] = 1
+
+    @abstractmethod
+    def build_trainer(self, parts: Parts) -> Any:
+        """A `transformers.Trainer` that is ready for `train()`.
+
+        Raises:
+            WorkbenchError: the data leaves nothing to learn.
+            StopRequested: Stop was pressed while data was prepared.
+        """

@@ -1,0 +1,79 @@
+"""From examples to the rows that a trainer gets: encoded, cut, and without those from which nothing can be learned.
+
+What was cut or left out is reported, never silent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+from workbench.data.tokens import encode_many
+from workbench.methods.base import Parts
+
+
+def encode_rows(parts: Parts) -> tuple[list[Any], list[Any]]:
+    """Training and evaluation rows as `encode_many` gives them.
+
+    Raises:
+        WorkbenchError: no row is left to learn from, or the chat template refuses one.
+        StopRequested: Stop was pressed.
+    """
+    length = max_length(parts)
+    total, train_count = len(parts.train) + len(parts.evaluation), len(parts.train)
+
+    def encode(examples: list[dict[str, Any]], before: int) -> list[Any]:
+        def progress(done: int, of: int) -> None:
+            parts.progress(before + done, total)
+
+        return encode_many(parts.tokenizer, examples, parts.config.data.learn, length, parts.stop, progress)
+
+    train = encode(parts.train, 0)
+    evaluation = encode(parts.evaluation, train_count)
+    train = _usable(parts, train, length, Text("training", "训练"))
+    evaluation = _usable(parts, evaluation, length, Text("evaluation", "评估"))
+    if not train:
+        raise _nothing_left(length)
+    return train, evaluation
+
+
+def max_length(parts: Parts) -> int:
+    """Tokens to keep of a row: what the run asks for, and no more than the model can read."""
+    context = getattr(parts.model.config.get_text_config(), "max_position_embeddings", None)
+    return min(parts.config.data.max_length, context or parts.config.data.max_length)
+
+
+def _usable(parts: Parts, rows: list[Any], length: int, use: Text) -> list[Any]:
+    kept = [row for row in rows if not row.dropped]
+    cut = sum(row.cut > 0 for row in kept)
+    if cut:
+        parts.report(
+            Text(
+                "{count} of {rows} {use} rows are longer than {length} tokens and were cut at the end.",
+                "{rows} 行{use}数据中有 {count} 行超过 {length} 个词元，末尾已截断。",
+            ).with_(count=cut, rows=len(rows), use=use, length=length)
+        )
+    if len(kept) < len(rows):
+        parts.report(
+            Text(
+                "{count} of {rows} {use} rows are left out: within {length} tokens they have nothing to learn.",
+                "{rows} 行{use}数据中有 {count} 行被跳过：在 {length} 个词元以内没有可学的内容。",
+            ).with_(count=len(rows) - len(kept), rows=len(rows), use=use, length=length)
+        )
+    return kept
+
+
+def _nothing_left(length: int) -> WorkbenchError:
+    return WorkbenchError(
+        Text(
+            "no row has anything to learn within {length} tokens",
+            "在 {length} 个词元以内，没有任何一行有可学的内容",
+        ).with_(length=length),
+        Text(
+            "Raise the longest row, or look at the Data page for what is learned of each row.",
+            "请调大“最长行”，或在“数据”页查看每一行学习的部分。",
+        ),
+        field="data.max_length",
+        code="nothing_to_learn",
+    )

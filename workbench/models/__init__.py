@@ -1,0 +1,1 @@
+"""Base models: what is known, what is on disk, how one is loaded, and the starter that ships with the workbench."""

@@ -1,0 +1,335 @@
+"""What lies in a model's folder, read without torch and without trusting it.
+
+Everything here only reads JSON and the headers of safetensors files. A folder that passes `check_folder` names no code
+of its own, keeps its weights in whole safetensors files, and does not reach outside itself by links or file names.
+It knows nothing about which architectures can be trained: that is asked when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+TOKENIZER_VOCABULARIES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+)
+TOKENIZER_FILES = (
+    *TOKENIZER_VOCABULARIES,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+TRAINING_DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16", "F64": "fp64"}
+
+_JSON_LIMIT = 64 * 1024 * 1024  # bytes; the largest tokenizer indexes seen are a few MB
+_HEADER_LIMIT = 100_000_000  # bytes; the safetensors library's own cap
+# Keys that make a loader fetch or run something that is not in the weights.
+_REFUSED_KEYS = frozenset(
+    {"auto_map", "trust_remote_code", "transformers_weights", "custom_pipelines", "fusion_config", "kernel_config"}
+    | {"use_kernels", "distributed_config"}
+)
+_ATTENTION_KEYS = frozenset({"attn_implementation", "_attn_implementation", "experts_implementation"})
+_ATTENTION_NAMES = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What was found in a sound model folder."""
+
+    folder: Path
+    config: dict[str, Any]
+    weights: tuple[Path, ...]
+    parameters: int
+    bytes: int  # of the weight files
+    dtype: str  # fp32, bf16, fp16, ... : the one that most parameters have
+    has_template: bool
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """One tensor of a safetensors file: its name, type and shape, without its numbers."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", math.prod(self.shape))
+
+
+def model_error(message: Text, hint: Text | None = None, *, code: str = "model_unusable") -> WorkbenchError:
+    """An error about the chosen base model; the page marks that setting."""
+    return WorkbenchError(message, hint, "model.base", code=code)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; a WorkbenchError that names the file when it holds anything else."""
+    try:
+        if path.stat().st_size > _JSON_LIMIT:
+            raise ValueError("too large")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        detail = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise model_error(
+            Text("{file} is not readable JSON ({detail}).", "{file} 不是可读取的 JSON（{detail}）。").with_(
+                file=path.name, detail=detail
+            ),
+            Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
+            code="invalid_json",
+        ) from error
+    if not isinstance(value, dict):
+        raise model_error(
+            Text("{file} does not hold a JSON object.", "{file} 的内容不是 JSON 对象。").with_(file=path.name),
+            Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
+            code="invalid_json",
+        )
+    return value
+
+
+def contained(folder: Path, name: str) -> Path | None:
+    """The file `name` directly in `folder`, or None where there is none.
+
+    A link that leads out of the folder is refused; the Hugging Face cache is the exception, since its snapshots are
+    links into the `blobs` folder beside them.
+    """
+    if not name or name in (".", "..") or any(sign in name for sign in "/\\:\0"):
+        raise model_error(
+            Text("The folder names a file outside itself: {name}.", "该文件夹引用了外部文件：{name}。").with_(
+                name=name
+            ),
+            code="outside_folder",
+        )
+    path = folder / name
+    if not path.is_file():
+        return None
+    real, home = path.resolve(), folder.resolve()
+    blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else None
+    if real.is_relative_to(home) or (blobs is not None and real.is_relative_to(blobs)):
+        return path
+    raise model_error(
+        Text("{name} is a link that leads out of its folder.", "{name} 是指向文件夹之外的链接。").with_(name=name),
+        Text("Put the real file into the folder.", "请把真实文件放入该文件夹。"),
+        code="outside_folder",
+    )
+
+
+def read_tensor_headers(path: Path) -> list[TensorHeader]:
+    """Names, types and shapes in a safetensors file; a WorkbenchError when the file is cut off or no such file.
+
+    The format: 8 bytes little-endian length, that many bytes of JSON, then the data.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(_HEADER_LIMIT, size - 8):
+                raise ValueError("header is longer than the file")
+            header = json.loads(stream.read(length).decode("utf-8"))
+        header.pop("__metadata__", None)
+        tensors = [
+            TensorHeader(name, entry["dtype"], tuple(map(int, entry["shape"]))) for name, entry in header.items()
+        ]
+        end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise _damaged(path) from error
+    if 8 + length + end != size or not tensors or any(size < 0 for tensor in tensors for size in tensor.shape):
+        raise _damaged(path)
+    return tensors
+
+
+def check_folder(folder: Path | str) -> ModelFiles:
+    """Look into a model's folder and say what is in it, or what is wrong with it.
+
+    Errors (`code`): not_a_folder, no_config, invalid_json, remote_code, quantized, adapter_folder, no_safetensors,
+    missing_shard, damaged_weights, no_tokenizer, outside_folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise model_error(
+            Text("There is no folder {folder}.", "文件夹 {folder} 不存在。").with_(folder=str(folder)),
+            Text("Choose the folder that holds config.json.", "请选择包含 config.json 的文件夹。"),
+            code="not_a_folder",
+        )
+    if contained(folder, "adapter_config.json"):
+        # transformers would load that adapter on its own, and the base model that the adapter names.
+        raise model_error(
+            Text("{folder} holds an adapter, not a base model.", "{folder} 中是适配器，不是基座模型。").with_(
+                folder=folder.name
+            ),
+            Text("Choose the base model that it was trained on.", "请选择训练该适配器时使用的基座模型。"),
+            code="adapter_folder",
+        )
+    config_path = contained(folder, "config.json")
+    if config_path is None:
+        raise model_error(
+            Text("{folder} has no config.json.", "{folder} 中没有 config.json。").with_(folder=folder.name),
+            Text("Choose the folder of a transformers model.", "请选择 transformers 模型所在的文件夹。"),
+            code="no_config",
+        )
+    config = read_json_object(config_path)
+    check_config(config, config_path.name)
+    weights = _find_weights(folder)
+    headers = [tensor for path, names in weights.items() for tensor in _check_shard(path, names)]
+    has_template = _check_tokenizer(folder)
+    counts: dict[str, int] = {}
+    for tensor in headers:
+        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.count
+    most = max(counts, key=lambda name: counts[name])
+    return ModelFiles(
+        folder=folder,
+        config=config,
+        weights=tuple(weights),
+        parameters=sum(counts.values()),
+        bytes=sum(path.stat().st_size for path in weights),
+        dtype=TRAINING_DTYPES.get(most, most.lower()),
+        has_template=has_template,
+    )
+
+
+def check_config(config: dict[str, Any], name: str = "config.json") -> None:
+    """Refuse a configuration that names code to run or files to fetch, in any of its sections."""
+    if not isinstance(config.get("model_type"), str) or not config["model_type"]:
+        raise model_error(
+            Text(
+                "{file} does not say which architecture it is (model_type).", "{file} 没有写明架构（model_type）。"
+            ).with_(file=name),
+            Text("Choose the folder of a transformers model.", "请选择 transformers 模型所在的文件夹。"),
+            code="no_config",
+        )
+    if config.get("quantization_config"):
+        method = config["quantization_config"]
+        method = method.get("quant_method", "?") if isinstance(method, dict) else "?"
+        raise model_error(
+            Text("This model is already quantised ({method}).", "该模型已经量化（{method}）。").with_(method=method),
+            Text(
+                "Take the original model; it can be quantised while it is loaded.",
+                "请使用原始模型；加载时可以再量化。",
+            ),
+            code="quantized",
+        )
+    _refuse_code(config, name)
+
+
+def _refuse_code(value: Any, name: str) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _refuse_code(item, name)
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        foreign_attention = key in _ATTENTION_KEYS and item not in (None, *_ATTENTION_NAMES)
+        refused = key in _REFUSED_KEYS and item not in (None, False, {}, [])
+        if refused or foreign_attention or (key.startswith("_") and key.endswith("_internal")):
+            raise model_error(
+                Text(
+                    "{file} asks for code from outside ({key}); such models are not loaded.",
+                    "{file} 要求加载外部代码（{key}）；此类模型不予加载。",
+                ).with_(file=name, key=key),
+                Text(
+                    "Choose a model whose architecture transformers knows itself.",
+                    "请选择 transformers 原生支持的模型架构。",
+                ),
+                code="remote_code",
+            )
+        _refuse_code(item, name)
+
+
+def _find_weights(folder: Path) -> dict[Path, set[str] | None]:
+    """Weight files, each with the tensors that the index promises in it (None: no index)."""
+    single = contained(folder, WEIGHTS)
+    if single:
+        return {single: None}
+    index_path = contained(folder, WEIGHTS_INDEX)
+    if index_path is None:
+        raise _no_safetensors(folder)
+    mapping = read_json_object(index_path).get("weight_map")
+    if not isinstance(mapping, dict) or not mapping or not all(isinstance(file, str) for file in mapping.values()):
+        raise model_error(
+            Text("{file} has no weight_map.", "{file} 中没有 weight_map。").with_(file=index_path.name),
+            Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
+            code="invalid_json",
+        )
+    names: dict[str, set[str]] = {}
+    for tensor, file in mapping.items():
+        names.setdefault(file, set()).add(tensor)
+    found = {file: contained(folder, file) for file in sorted(names)}
+    missing = [file for file, path in found.items() if path is None]
+    if missing:
+        raise model_error(
+            Text(
+                "{count} of {total} weight files are missing, the first is {file}.",
+                "共 {total} 个权重文件，缺少 {count} 个，第一个是 {file}。",
+            ).with_(count=len(missing), total=len(found), file=missing[0]),
+            Text("Download or copy the missing files.", "请下载或复制缺少的文件。"),
+            code="missing_shard",
+        )
+    return {path: names[file] for file, path in found.items() if path is not None}
+
+
+def _check_shard(path: Path, promised: set[str] | None) -> list[TensorHeader]:
+    tensors = read_tensor_headers(path)
+    if promised is not None and not promised <= {tensor.name for tensor in tensors}:
+        raise _damaged(path)
+    return tensors
+
+
+def _check_tokenizer(folder: Path) -> bool:
+    """Make sure that there is a tokenizer; tell whether it brings a chat template."""
+    if not any(contained(folder, name) for name in TOKENIZER_VOCABULARIES):
+        raise model_error(
+            Text("{folder} has no tokenizer.", "{folder} 中没有分词器文件。").with_(folder=folder.name),
+            Text(
+                "Copy the tokenizer's files (tokenizer.json) into the folder.",
+                "请把分词器文件（tokenizer.json）复制到该文件夹。",
+            ),
+            code="no_tokenizer",
+        )
+    path = contained(folder, "tokenizer_config.json")
+    settings = read_json_object(path) if path else {}
+    _refuse_code({"auto_map": settings.get("auto_map")}, "tokenizer_config.json")
+    return bool(contained(folder, "chat_template.jinja") or settings.get("chat_template"))
+
+
+def _no_safetensors(folder: Path) -> WorkbenchError:
+    names = [path.name for path in folder.iterdir()]
+    if any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in names):
+        return model_error(
+            Text(
+                "{folder} keeps its weights in pickle files (.bin, .pt), which can carry programs and are not loaded.",
+                "{folder} 的权重是 pickle 文件（.bin、.pt），可能夹带程序，因此不予加载。",
+            ).with_(folder=folder.name),
+            Text("Choose a copy in safetensors format.", "请选择 safetensors 格式的版本。"),
+            code="no_safetensors",
+        )
+    return model_error(
+        Text("{folder} has no weights in safetensors format.", "{folder} 中没有 safetensors 格式的权重。").with_(
+            folder=folder.name
+        ),
+        Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
+        code="no_safetensors",
+    )
+
+
+def _damaged(path: Path) -> WorkbenchError:
+    return model_error(
+        Text("{file} is cut off or damaged.", "{file} 不完整或已损坏。").with_(file=path.name),
+        Text("Download or copy this file again.", "请重新下载或复制该文件。"),
+        code="damaged_weights",
+    )

@@ -1,0 +1,66 @@
+"""The chart of loss and evaluation loss: an SVG that the browser draws from a short list of points.
+
+`chart.js` draws it at the size it is shown at, so its text stays readable at 390 and at 1280 pixels; its colours are
+CSS variables and follow the theme. About 6 KB, nothing to download, no data frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.text import Text
+from workbench.ui.runview import RunView
+
+TRAINING = Text("loss", "损失")
+EVALUATION = Text("evaluation loss", "评估损失")
+STEP = Text("step", "步")
+EMPTY = Text("The curve appears after the first steps.", "训练几步之后，这里会出现曲线。")
+SUMMARY = Text(
+    "Loss from {first} to {last}, steps {start} to {end}", "损失从 {first} 变为 {last}，第 {start} 步到第 {end} 步"
+)
+
+
+def loss_chart(elem_id: str) -> gr.HTML:
+    """The component; its value is what `drawing` returns."""
+    return gr.HTML(
+        value=None,
+        html_template='<div class="wb-chart card"></div>',
+        css_template=_file("chart.css"),
+        js_on_load=_file("chart.js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def drawing(view: RunView, lang: str) -> dict[str, Any]:
+    """What the chart shows of a run, in `lang`."""
+    return {
+        "series": [
+            _series("train", TRAINING.to(lang), view.loss.points()),
+            _series("eval", EVALUATION.to(lang), view.eval_loss.points()),
+        ],
+        "end": view.last.get("total_steps") or 0,
+        "step": STEP.to(lang),
+        "empty": EMPTY.to(lang),
+        "summary": _summary(view.loss.points(), lang),
+    }
+
+
+def _series(kind: str, name: str, points: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "x": [x for x, _ in points], "y": [y for _, y in points]}
+
+
+def _summary(points: Sequence[tuple[float, float]], lang: str) -> str:
+    """What a screen reader says instead of the curve."""
+    if not points:
+        return EMPTY.to(lang)
+    (start, first), (end, last) = points[0], points[-1]
+    return SUMMARY.with_(first=f"{first:.3g}", last=f"{last:.3g}", start=f"{start:g}", end=f"{end:g}").to(lang)
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -1,0 +1,275 @@
+"""The first-run guide: five clicks from an empty page to a talk with a tuned model.
+
+A slim card under the header with one sentence and one button, which does the step and opens the right tab. The step is
+derived from what is true (is there a run, is it finished) and only before the first run from what was clicked, so that
+the guide also follows people who do a step by themselves, survives a reload, and never gets stuck.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+from workbench.ui import html
+from workbench.ui.shell import QUIET, Shell
+
+STEPS = 5
+EXAMPLES = {"en": "What colour is the sky?", "zh": "天空是什么颜色？"}
+
+_TITLE = Text("Step {n} of {all}", "第 {n} 步，共 {all} 步")
+_GUIDE = Text("Guide", "引导")
+_CLOSE = Text("Close the guide", "关闭引导")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One state of the guide: its number, sentence and button, and what the button does (a name of `_ACTIONS`)."""
+
+    number: int
+    sentence: Text
+    button: Text
+    action: str
+    share: float | None = None  # progress while training runs
+
+
+_START = Step(
+    1,
+    Text(
+        "Teach a small model to talk in a new voice: five clicks, about two minutes. It begins with the starter model.",
+        "让一个小模型学会新的说话口吻：点五次，大约两分钟。先从自带的入门模型开始。",
+    ),
+    Text("Start here", "从这里开始"),
+    "model",
+)
+_DATA = Step(
+    2,
+    Text(
+        "These are the questions and answers that it will learn. Read a few, then go on.",
+        "这些就是它要学的问题和回答。看几条，然后继续。",
+    ),
+    Text("Use this data", "使用这些数据"),
+    "data",
+)
+_TRAIN = Step(
+    3,
+    Text("These settings suit this data. You need not change anything.", "这些设置适合这份数据，不用改任何东西。"),
+    Text("Start training", "开始训练"),
+    "train",
+)
+_WAIT = Text("It is learning. The answers below change while you watch.", "正在学习。看着下面的回答一点点变化。")
+_QUEUED = Text("The run is waiting for its turn, then it starts by itself.", "运行正在排队，轮到后会自动开始。")
+_WATCH = Text("Watch it learn", "看它学习")
+_DONE = Step(
+    4,
+    Text("It has learned. Now hear the difference.", "学完了。现在听听有什么不同。"),
+    Text("Talk to it", "和它聊聊"),
+    "talk",
+    1.0,
+)
+_STOPPED = Step(
+    4,
+    Text("It was stopped and saved. Hear what it has learned so far.", "已停止并保存。听听它到现在学会了什么。"),
+    Text("Talk to it", "和它聊聊"),
+    "talk",
+)
+_FAILED = Step(
+    4,
+    Text(
+        "The run ended before it was done. The Run tab says why; you can also start it again.",
+        "运行提前结束了。“运行”页里写着原因，也可以重新开始。",
+    ),
+    Text("Start again", "重新开始"),
+    "again",
+)
+_ASK = Step(
+    5,
+    Text(
+        "Ask the base model and yours the same question, and compare the two answers.",
+        "向基座模型和你的模型问同一个问题，比较两个回答。",
+    ),
+    Text("Ask both", "同时提问"),
+    "ask",
+)
+_END = Step(
+    5,
+    Text(
+        "That was it: model, data, training, talk. From here, use your own data on the Data tab.",
+        "就是这样：模型、数据、训练、对话。接下来可以在“数据”页换上你自己的数据。",
+    ),
+    Text("Use my own data", "用我自己的数据"),
+    "end",
+)
+
+
+def build(shell: Shell) -> None:
+    """The card; hidden until the page knows whether its reader wants it."""
+    kept = gr.BrowserState({}, storage_key="workbench-guide", secret="workbench-choices")
+    seen = gr.State("")
+    with gr.Row(visible=False, elem_id="guide") as row:
+        said = gr.HTML("", padding=False, elem_id="guide-text")
+        button = gr.Button("", variant="primary", scale=0, min_width=150, elem_id="guide-next")
+        close = gr.Button("✕", scale=0, min_width=40, elem_id="guide-close", elem_classes="ghost")
+    action = gr.Textbox("", visible=False)  # no `gr.State`: the browser reads it, too
+    shell.shared["guide"] = {"kept": kept, "seen": seen, "row": row, "said": said, "button": button}
+    shell.shared["guide"] |= {"close": close, "action": action}
+
+
+def bind(shell: Shell) -> None:
+    """Button, clock and memory; the steps use what the tabs lend in `shell.shared`."""
+    ours = shell.shared["guide"]
+    kept, seen, button, action = ours["kept"], ours["seen"], ours["button"], ours["action"]
+    shown = [ours["row"], ours["said"], button, seen]
+
+    def refresh(memory: dict, run_id: str, last: str, request: gr.Request) -> Any:
+        return _shown(shell, memory, run_id, last, shell.lang(request))
+
+    def first(memory: dict, run_id: str, request: gr.Request) -> Any:
+        return _shown(shell, memory, run_id, None, shell.lang(request))
+
+    def reopen(memory: dict) -> Any:
+        return {"at": memory.get("at", 1) if memory.get("at", 1) < STEPS else 1, "closed": not memory.get("closed")}
+
+    shell.on_tick(refresh, [kept, shell.run, seen], shown)
+    shell.page.load(shell.safe(first), [kept, shell.run], shown, **QUIET)
+    ours["close"].click(lambda memory: {**memory, "closed": True}, kept, kept, **QUIET).then(
+        shell.safe(first), [kept, shell.run], shown, **QUIET
+    )
+    if "guide.open" in shell.shared:
+        shell.shared["guide.open"].click(reopen, kept, kept, **QUIET).then(
+            shell.safe(first), [kept, shell.run], shown, **QUIET
+        )
+    fill, filled = shell.shared["train.fill"]
+    begin, given, started = shell.shared["train.begin"]
+
+    def act(memory: dict, run_id: str, request: gr.Request) -> Any:
+        name, updates, data = _act(shell, memory, run_id, shell.lang(request))
+        if name != "data":
+            model = "starter" if name == "model" else gr.skip()
+            return [*updates, *[gr.skip()] * (len(filled) - 2), data, model]
+        # The form is filled in the same answer that shows the next step: whoever clicks at once starts what is shown.
+        return [*updates, *fill(_example_preset(shell, shell.lang(request)), {}, shell.lang(request))]
+
+    def start(name: str, *values: Any, request: gr.Request) -> Any:
+        return begin(*values, request=request) if name == "train" else gr.skip()
+
+    clicked = button.click(shell.safe(act), [kept, shell.run], [kept, action, shell.tabs, *filled], **QUIET).then(
+        shell.safe(start), [action, *given], started, **QUIET
+    )
+    clicked = clicked.then(None, action, None, js=_ASK_JS % {"examples": json.dumps(EXAMPLES)})
+    clicked.then(shell.safe(first), [kept, shell.run], shown, **QUIET)
+
+
+def step_of(memory: dict[str, Any], record: Any) -> Step | None:
+    """Where the reader is; None when the guide is closed.
+
+    Args:
+        memory: what the browser remembers: `at` (the step before the first run, or 5), `asked`, `closed`, `run`.
+        record: the run that the page looks at, or None.
+    """
+    if memory.get("closed"):
+        return None
+    if record is None or memory.get("again") == record.id:
+        return {2: _DATA, 3: _TRAIN}.get(memory.get("at", 1), _START)
+    if record.status in ("queued", "running", "stopping"):
+        share = record.last_step / record.total_steps if record.total_steps else None
+        return Step(4, _QUEUED if record.status == "queued" else _WAIT, _WATCH, "watch", share)
+    if record.finished_well:
+        if memory.get("talked") != record.id:
+            return _STOPPED if record.status == "stopped" else _DONE
+        return _END if memory.get("asked") == record.id else _ASK
+    return _FAILED
+
+
+def _shown(shell: Shell, memory: dict[str, Any], run_id: str, last: str | None, lang: str) -> Any:
+    memory = memory if isinstance(memory, dict) else {}
+    record = _record(shell, run_id)
+    step = step_of(memory, record)
+    if step is not None and step.action == "watch" and record is not None:
+        status = shell.engine.status()
+        if status.running is not None and status.running.id == record.id and status.total_steps:
+            step = Step(step.number, step.sentence, step.button, step.action, status.step / status.total_steps)
+    key = repr((step and (step.number, step.action, step.share, step.sentence.en), lang))
+    if key == last:
+        return gr.skip()
+    if step is None:
+        return gr.Row(visible=False), gr.skip(), gr.skip(), key
+    return gr.Row(visible=True), _text(step, lang), gr.Button(step.button.to(lang)), key
+
+
+def _text(step: Step, lang: str) -> str:
+    dots = "".join(
+        f'<i class="{"done" if n < step.number else "now" if n == step.number else ""}"></i>'
+        for n in range(1, STEPS + 1)
+    )
+    label = _TITLE.with_(n=step.number, all=STEPS).to(lang)
+    bar = ""
+    if step.action == "watch":
+        bar = html.progress(step.share, "") if step.share is not None else html.progress(None, "")
+    return html.Markup(
+        f'<div class="guide"><span class="steps" role="img" aria-label="{html.esc(label)}">{dots}</span>'
+        f'<span class="step-name">{html.esc(label)}</span> <span>{html.esc(step.sentence.to(lang))}</span>{bar}</div>'
+    )
+
+
+def _act(shell: Shell, memory: Any, run_id: str, lang: str) -> tuple[str, list[Any], Any]:
+    """What the button does: the action's name; memory, action and tab; and the data set that is chosen, if one is."""
+    memory = dict(memory) if isinstance(memory, dict) else {}
+    step = step_of(memory, _record(shell, run_id))
+    name, tab, data = step.action if step else "", "run", gr.skip()
+    if name == "model":
+        memory["at"], tab, data = 2, "data", _example_data(shell, lang)
+    elif name == "data":
+        memory["at"], tab = 3, "train"
+    elif name == "train":
+        memory.pop("again", None)
+        tab = "train"  # starting opens the Run tab; when it can't start, the reason stands here
+    elif name == "talk":
+        memory["talked"], tab = run_id, "chat"
+    elif name == "ask":
+        memory["asked"], tab = run_id, "chat"
+    elif name == "again":
+        memory["again"], memory["at"], tab = run_id, 3, "train"
+    elif name == "end":
+        memory["closed"], tab = True, "data"
+    return name, [memory, name, shell.go(tab)], data
+
+
+def _example_preset(shell: Shell, lang: str) -> str:
+    ids = [preset.id for preset in shell.engine.presets()]
+    wanted = "first-run-zh" if lang == "zh" else "first-run"
+    return wanted if wanted in ids else ids[0]
+
+
+def _example_data(shell: Shell, lang: str) -> str:
+    return shell.engine.preset(_example_preset(shell, lang)).config().data.train
+
+
+def _record(shell: Shell, run_id: str) -> Any:
+    if not run_id:
+        return None
+    try:
+        return shell.engine.run(run_id)
+    except WorkbenchError:  # it was deleted
+        return None
+
+
+# Puts the example question into the Chat tab's box and presses its button. The tab may just be opening.
+_ASK_JS = """async (action) => {
+  if (action !== 'ask' && action !== 'talk') return;
+  const examples = %(examples)s, lang = document.documentElement.dataset.lang === 'zh' ? 'zh' : 'en';
+  for (let n = 0; n < 40; n++) {
+    const box = document.querySelector('#chat-box textarea, #chat-box input');
+    const send = document.querySelector('button#chat-send, #chat-send button');
+    if (box && (send || action === 'talk')) {
+      if (!box.value) { box.value = examples[lang]; box.dispatchEvent(new Event('input', { bubbles: true })); }
+      if (action === 'ask') { await new Promise(r => setTimeout(r, 150)); send.click(); }
+      return;
+    }
+    await new Promise(r => setTimeout(r, 100));
+  }
+}"""

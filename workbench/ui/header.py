@@ -1,0 +1,82 @@
+"""The thin bar at the top that always tells: what runs, which model is loaded, how much memory is taken; and the language.
+
+It is made again once a second and sent only when a word of it changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.text import Text
+from workbench.ui import html
+from workbench.ui.language import PAGE_TITLE
+from workbench.ui.shell import Shell
+
+_IDLE = Text("Nothing is running", "没有运行中的任务")
+_NO_MODEL = Text("No model loaded", "未载入模型")
+_MEMORY = Text("Memory used", "已用内存")
+_GUIDE = Text("Guide", "引导")
+_LANGUAGE = Text("Language", "语言")
+
+
+def build(shell: Shell) -> None:
+    """Name, chips, language switch."""
+    switch = html.Markup(
+        f'<span class="seg" role="group" aria-label="{html.esc(_LANGUAGE.en)} / {html.esc(_LANGUAGE.zh)}">'
+        '<button type="button" data-set-lang="en" lang="en">English</button>'
+        '<button type="button" data-set-lang="zh" lang="zh">中文</button></span>'
+    )
+    shown = gr.State("")
+    with gr.Row(elem_id="header"):
+        gr.HTML(f'<h1 class="name">{html.both(PAGE_TITLE)}</h1>', padding=False, elem_id="header-name")
+        chips = gr.HTML("", padding=False, elem_id="header-chips")
+        shell.shared["guide.open"] = gr.Button(
+            shell.text(_GUIDE), size="sm", scale=0, min_width=40, elem_id="guide-open", elem_classes="ghost"
+        )
+        gr.HTML(switch, padding=False, elem_id="header-lang")
+
+    def refresh(last: str, request: gr.Request) -> Any:
+        made = _chips(shell, shell.lang(request))
+        return gr.skip() if made == last else (made, made)
+
+    def first(request: gr.Request) -> Any:
+        made = _chips(shell, shell.lang(request))
+        return made, made
+
+    shell.on_tick(refresh, [shown], [chips, shown])
+    shell.page.load(shell.safe(first), None, [chips, shown], queue=False, show_progress="hidden")
+
+
+def _chips(shell: Shell, lang: str) -> str:
+    status = shell.engine.status()
+    running = status.running
+    if running is None:
+        words, kind = _IDLE.to(lang), "idle"
+    else:
+        steps = f" · {status.step} / {status.total_steps}" if status.total_steps else ""
+        words, kind = f"{running.name}{steps}", ""
+    if status.queued:
+        words += Text(" · {n} waiting", " · {n} 个等待中").with_(n=status.queued).to(lang)
+    total = status.memory_total or 1
+    device = html.Markup(f'<span class="device">{html.esc(status.device)} · </span>')
+    memory = html.Markup(device + html.esc(f"{status.memory_used / 1e9:.1f} / {total / 1e9:.0f} GB"))
+    return html.Markup(
+        '<div class="bar">'
+        + html.chip(words, kind=kind, elem_id="chip-run")
+        + html.chip(_model_name(shell, status.loaded_model, lang), elem_id="chip-model", off=not status.loaded_model)
+        + html.chip(
+            memory, extra=html.meter(round(status.memory_used / total, 2), _MEMORY.to(lang)), elem_id="chip-memory"
+        )
+        + "</div>"
+    )
+
+
+def _model_name(shell: Shell, loaded: str | None, lang: str) -> str:
+    if not loaded:
+        return _NO_MODEL.to(lang)
+    for info in shell.engine.models.list():
+        if info.id == loaded:
+            return info.name.to(lang)
+    return loaded

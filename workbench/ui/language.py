@@ -1,0 +1,162 @@
+"""English and Chinese on the page.
+
+Three ways lead from a `Text` to the reader. Component texts go through `Words.marker`, which makes a `gr.I18n` key that
+the browser translates. HTML and toasts are made on the server with `Text.to(language_of(request))`. Gradio's own words
+("Drop File Here") follow `navigator.language`, which the script of `head_script` sets before Gradio reads it; no supported
+way exists to switch them at run time, so the switch sets a cookie and reloads the page. The cookie is what makes browser
+and server agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.text import LANGUAGES, Text
+
+COOKIE = "lang"
+PAGE_TITLE = Text("Fine-tuning workbench", "微调工作台")
+
+# What Gradio says to screen readers and in tooltips in English only, whatever the page's language.
+BUILT_IN = {
+    "Cancel": "取消",
+    "Clear": "清空",
+    "Click to upload or drop files": "点击上传或拖入文件",
+    "Close": "关闭",
+    "Copied": "已复制",
+    "Copied message": "已复制消息",
+    "Copy": "复制",
+    "Copy message": "复制消息",
+    "Dismiss": "关闭",
+    "Download": "下载",
+    "Options": "选项",
+    "Remove this file": "移除此文件",
+    "Reset to default value": "恢复默认值",
+    "Stop": "停止",
+    "Submit": "提交",
+    "Upload a file": "上传文件",
+    "Upload file": "上传文件",
+    "Uploaded files": "已上传的文件",
+    "Uploading": "正在上传",
+    "Error": "操作未成功",  # titles of the messages in the corner; the ones that handlers give are not shown
+    "Info": "提示",
+    "Success": "完成",
+    "Warning": "请注意",
+    "chatbot conversation": "对话",
+    "number input for ": "数值输入：",
+    "range slider for ": "滑块：",
+}
+
+
+class Words:
+    """Collects every text of the page's components; `i18n` is what `launch` gets."""
+
+    def __init__(self) -> None:
+        self.i18n = gr.I18n(en={}, zh={})
+
+    def marker(self, text: Text) -> Any:
+        """What a component takes as label, info, placeholder, button or Markdown text."""
+        words = {lang: text.to(lang) for lang in LANGUAGES}
+        if words["en"] == words["zh"]:
+            return words["en"]
+        key = "t_" + hashlib.sha1("\x1f".join(words.values()).encode(), usedforsecurity=False).hexdigest()[:16]
+        for lang, word in words.items():
+            self.i18n.translations[lang][key] = word  # shown as it is: no message format is applied
+        return self.i18n(key)
+
+
+def language_of(request: gr.Request | None, default: str = "en") -> str:
+    """ "en" or "zh": the cookie of the language switch, else what the browser prefers, else `default`."""
+    headers = getattr(request, "headers", None) or {}
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        morsel = None
+    if morsel is not None and morsel.value in LANGUAGES:
+        return morsel.value
+    for wish in (headers.get("accept-language") or "").split(","):
+        name = wish.split(";")[0].strip().lower()[:2]
+        if name in LANGUAGES:
+            return name
+    return default
+
+
+def head_script(default: str | None) -> str:
+    """The script that has to run before anything of Gradio's: it fixes the page's language, and handles the switch.
+
+    Args:
+        default: "en" or "zh" for readers who have not chosen yet; None asks their browser.
+    """
+    settings = json.dumps({"cookie": COOKIE, "default": default, "titles": PAGE_TITLE.as_dict(), "builtIn": BUILT_IN})
+    return f"<script>({_SCRIPT})({settings});</script>"
+
+
+_SCRIPT = """function (settings) {
+  function stored() {
+    var hit = document.cookie.match(new RegExp("(?:^|; )" + settings.cookie + "=(en|zh)"));
+    if (hit) return hit[1];
+    try { var kept = localStorage.getItem(settings.cookie); if (kept === "en" || kept === "zh") return kept; } catch (e) {}
+    return null;
+  }
+  function keep(lang) {
+    document.cookie = settings.cookie + "=" + lang + "; path=/; max-age=31536000; SameSite=Lax";
+    try { localStorage.setItem(settings.cookie, lang); } catch (e) {}
+  }
+  function preferred() {
+    var wishes = navigator.languages || [navigator.language || "en"];
+    for (var i = 0; i < wishes.length; i++) {
+      var name = String(wishes[i]).slice(0, 2).toLowerCase();
+      if (name === "zh" || name === "en") return name;
+    }
+    return "en";
+  }
+  var lang = stored() || settings.default || preferred();
+  keep(lang);
+  var code = lang === "zh" ? "zh-CN" : "en";
+  Object.defineProperty(navigator, "language", { get: function () { return code; }, configurable: true });
+  Object.defineProperty(navigator, "languages", { get: function () { return [code]; }, configurable: true });
+  document.documentElement.lang = code;
+  document.documentElement.dataset.lang = lang;
+  document.title = settings.titles[lang];
+  document.addEventListener("DOMContentLoaded", function () { document.title = settings.titles[lang]; });
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest && event.target.closest("[data-set-lang]");
+    if (!button || button.dataset.setLang === lang) return;
+    keep(button.dataset.setLang);
+    location.reload();
+  });
+  if (lang !== "zh") return;
+  function translate(element) {
+    ["aria-label", "title"].forEach(function (name) {
+      var said = element.getAttribute(name);
+      if (!said) return;
+      for (var english in settings.builtIn) {
+        var open = english.slice(-1) === " " && said.indexOf(english) === 0;
+        if (said === english || open) {
+          element.setAttribute(name, settings.builtIn[english] + said.slice(english.length));
+          return;
+        }
+      }
+    });
+  }
+  new MutationObserver(function (changes) {
+    changes.forEach(function (change) {
+      if (change.type === "attributes") { translate(change.target); return; }
+      change.addedNodes.forEach(function (node) {
+        if (node.nodeType !== 1) return;
+        translate(node);
+        node.querySelectorAll("[aria-label], [title]").forEach(translate);
+        node.querySelectorAll(".toast-title").forEach(function (title) {
+          var text = title.firstChild, chinese = text && settings.builtIn[text.textContent.trim()];
+          if (chinese) text.textContent = chinese;
+        });
+      });
+    });
+  }).observe(document.documentElement, {
+    childList: true, subtree: true, attributes: true, attributeFilter: ["aria-label", "title"]
+  });
+}"""

@@ -1,0 +1,164 @@
+"""What the Data tab shows of a data set, as escaped HTML in the reader's language. Knows no gradio and asks no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+from workbench.data.formats import FORMAT_NAMES, KIND_NAMES
+from workbench.ui import html
+
+MAX_TEXT = 4_000  # characters of one message that are shown
+MAX_PIECES = 3_000  # tokens of one row that are shown
+LISTED_ROWS = 12  # row numbers that are named with a problem
+
+ROLES = {
+    "user": Text("user", "用户"),
+    "assistant": Text("assistant", "助手"),
+    "system": Text("system", "系统提示"),
+}
+_TILES = (
+    (Text("rows", "行"), "rows"),
+    (Text("learned tokens", "学习的词元"), "learned_tokens"),
+    (Text("longest (tokens)", "最长（词元）"), "longest"),
+    (Text("rows cut off", "被截断的行"), "cut"),
+    (Text("rows with problems", "有问题的行"), "problems"),
+)
+_SHIPPED = Text("ships with the workbench", "自带")
+_OWN = Text("yours", "我的")
+_FORMAT = Text("format: {name}", "格式：{name}")
+_LEFT_OUT = Text("left out", "未采用")
+# Not "row": rows that are left out are not counted here, and problems name rows by their place in the file.
+_EXAMPLE = Text("Example {n}", "样本 {n}")
+_ONE_ROW = Text("row {rows}", "第 {rows} 行")
+_ROWS = Text("rows {rows}", "第 {rows} 行")
+_AND_MORE = Text("rows {rows} and {n} more", "第 {rows} 行，以及另外 {n} 行")
+_MORE_TEXT = Text(" … ({n} more characters)", " ……（还有 {n} 个字）")
+_CHOSEN = Text("chosen (better)", "优选")
+_REJECTED = Text("rejected", "拒绝")
+_GOOD = Text("rated good", "评为好")
+_BAD = Text("rated bad", "评为差")
+_LABEL = Text("label: {name}", "标签：{name}")
+_TOO_LONG = Text(
+    "{n} rows are longer than {limit} tokens and are cut at the end.", "有 {n} 行超过 {limit} 个词元，末尾会被截断。"
+)
+_DROPPED = Text("{n} rows have nothing left to learn and are dropped.", "有 {n} 行没有可学的内容，不会使用。")
+_ALL_WELL = Text("No problems were found.", "没有发现问题。")
+_FOUND = Text("Problems", "发现的问题")
+
+
+def about(info: Any, lang: str) -> html.Markup:
+    """What a set is: its sentence, and kind and format as badges."""
+    kind, form = KIND_NAMES.get(info.kind), FORMAT_NAMES.get(info.format)
+    badges = [html.badge(kind.to(lang))] if kind else []
+    if form:
+        badges.append(html.badge(_FORMAT.with_(name=form).to(lang), "plain"))
+    badges.append(html.badge((_SHIPPED if info.shipped else _OWN).to(lang), "plain"))
+    sentence = html.Markup(f'<p class="note">{html.esc(info.about.to(lang))}</p>') if info.about else ""
+    return html.join([sentence, html.Markup(f'<div class="badges">{html.join(badges)}</div>')])
+
+
+def tiles(counts: dict[str, Any], lang: str) -> html.Markup:
+    """The numbers of a set; what is not counted yet is an ellipsis."""
+    shown = dict(counts)
+    if "problems" in counts:
+        shown["problems"] = len({row for problem in counts["problems"] for row in problem["rows"]})
+    return html.kpis((label.to(lang), f"{shown[key]:,}" if key in shown else "…") for label, key in _TILES)
+
+
+def problems(counts: dict[str, Any], limit: int, lang: str) -> html.Markup:
+    """What is wrong with which rows, and what is cut; one sentence when all is well."""
+    items = [_problem(problem, lang) for problem in counts.get("problems", ())]
+    if counts.get("cut"):
+        items.append(html.esc(_TOO_LONG.with_(n=counts["cut"], limit=limit).to(lang)))
+    if counts.get("dropped"):
+        items.append(html.esc(_DROPPED.with_(n=counts["dropped"]).to(lang)))
+    if not items:
+        return html.note(_ALL_WELL.to(lang))
+    listed = html.join(html.Markup(f"<li>{item}</li>") for item in items)
+    return html.card(_FOUND.to(lang), html.Markup(f'<ul class="problems">{listed}</ul>'))
+
+
+def error(problem: WorkbenchError, lang: str) -> html.Markup:
+    """An error as sentences in place."""
+    first, *others = problem.problems
+    head = WorkbenchError(first.message, None, first.field).to(lang)
+    rest = [first.hint.to(lang)] if first.hint else []
+    rest += [WorkbenchError(other.message, other.hint, other.field).to(lang) for other in others]
+    return html.verdict(head, html.Markup("<br>").join(html.esc(line) for line in rest), "no")
+
+
+def conversations(examples: Sequence[dict[str, Any]], start: int, lang: str) -> html.Markup:
+    """Rows as people read them; pairs side by side. `start` is the first one's position, from 0."""
+    return html.join(_row(start + i + 1, _example(example, lang), lang) for i, example in enumerate(examples))
+
+
+def coloured(rows: Iterable[Iterable[Any]], start: int, lang: str) -> html.Markup:
+    """Rows as the model reads them, in pieces with `text`, `learned` and `cut`."""
+    made = []
+    for number, pieces in enumerate(rows, start + 1):
+        shown = [(piece.text, piece.learned, piece.cut) for piece in list(pieces)[: MAX_PIECES + 1]]
+        if len(shown) > MAX_PIECES:
+            shown[-1] = (" …", False, False)
+        made.append(_row(number, html.tokens(shown), lang))
+    return html.join(made)
+
+
+def _row(number: int, inner: html.Markup, lang: str) -> html.Markup:
+    head = html.esc(_EXAMPLE.with_(n=number).to(lang))
+    return html.Markup(f'<div class="row"><small>{head}</small>{inner}</div>')
+
+
+def _example(example: dict[str, Any], lang: str) -> html.Markup:
+    if "chosen" in example:
+        sides = (
+            html.card(name.to(lang), _messages(example[key], lang, key))
+            for key, name in (("chosen", _CHOSEN), ("rejected", _REJECTED))
+        )
+        return _card(_messages(example.get("prompt", ()), lang), html.two(*sides))
+    if "completion" in example:
+        rated = html.badge(_GOOD.to(lang)) if example.get("label") else html.badge(_BAD.to(lang), "no")
+        return _card(_messages(example.get("prompt", ()), lang), _messages(example["completion"], lang), rated)
+    if "messages" in example or "prompt" in example:
+        return _card(_messages(example.get("messages") or example.get("prompt") or (), lang))
+    label = html.badge(_LABEL.with_(name=example["label"]).to(lang), "plain") if "label" in example else ""
+    return _card(_bubble("", "", _short(example.get("text", ""), lang)), label)
+
+
+def _messages(messages: Iterable[dict[str, str]], lang: str, side: str = "") -> html.Markup:
+    made = []
+    for message in messages:
+        role = message["role"]
+        kind = side if role == "assistant" and side else role
+        made.append(_bubble(kind, ROLES.get(role, Text(role, role)).to(lang), _short(message["content"], lang)))
+    return html.join(made)
+
+
+def _bubble(kind: str, name: str, text: str) -> html.Markup:
+    # The answers of a pair are both from the assistant; only the rejected one looks different.
+    kind = {"chosen": "assistant"}.get(kind, kind)
+    head = f"<small>{html.esc(name)}</small>" if name else ""
+    return html.Markup(f'<div class="said {html.esc(kind)}">{head}<div>{html.esc(text)}</div></div>')
+
+
+def _card(*parts: object) -> html.Markup:
+    return html.Markup(f'<div class="card">{html.join(parts)}</div>')
+
+
+def _short(text: str, lang: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return text
+    return text[:MAX_TEXT] + _MORE_TEXT.with_(n=f"{len(text) - MAX_TEXT:,}").to(lang)
+
+
+def _problem(problem: dict[str, Any], lang: str) -> html.Markup:
+    rows = list(problem["rows"])
+    listed = ", ".join(str(row) for row in rows[:LISTED_ROWS])
+    where = (_ROWS if len(rows) > 1 else _ONE_ROW).with_(rows=listed)
+    if len(rows) > LISTED_ROWS:
+        where = _AND_MORE.with_(rows=listed, n=len(rows) - LISTED_ROWS)
+    badge = html.badge(_LEFT_OUT.to(lang), "tight") if problem.get("left_out", True) else ""
+    message = html.esc(problem["message"].to(lang))
+    return html.Markup(f"{message} {badge}<small>{html.esc(where.to(lang))}</small>")

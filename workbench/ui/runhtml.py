@@ -1,0 +1,237 @@
+"""What the Run tab says about a run, as escaped HTML in the reader's language. Knows no gradio and asks no engine."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from workbench.config.text import Text
+from workbench.ui import html
+from workbench.ui.runview import Answers, RunView
+
+STATUS = {
+    "queued": Text("waiting", "排队中"),
+    "running": Text("training", "训练中"),
+    "stopping": Text("stopping", "正在停止"),
+    "completed": Text("finished", "已完成"),
+    "stopped": Text("stopped", "已停止"),
+    "failed": Text("failed", "失败"),
+    "interrupted": Text("interrupted", "被中断"),
+}
+ADAPTERS = {"lora": "LoRA", "dora": "DoRA"}
+_ABOUT = Text("{name}: {method} with {adapter} on {model}", "{name}：在 {model} 上用 {adapter} 做 {method}")
+_ABOUT_FULL = Text("{name}: {method} of the whole model {model}", "{name}：对 {model} 做 {method}（全量微调）")
+_STEP = Text("{status} · step {step} of {total}", "{status} · 第 {step} / {total} 步")
+_LEFT = Text("{time} left", "剩余 {time}")
+_TOOK = Text("took {time}", "用时 {time}")
+_DONE_OF = Text("{text}: {done} of {total}", "{text}：{done} / {total}")
+
+_TILES = (
+    (Text("loss", "损失"), "loss"),
+    (Text("evaluation loss", "评估损失"), "eval_loss"),
+    (Text("learning rate", "学习率"), "learning_rate"),
+    (Text("tokens / s", "词元/秒"), "tokens_per_second"),
+    (Text("memory", "内存"), "memory_bytes"),
+)
+
+_BEFORE = Text("before training", "训练前")
+_AT_STEP = Text("step {step}", "第 {step} 步")
+_NOW = Text("now, step {step}", "现在，第 {step} 步")
+_AFTER = Text("after training, step {step}", "训练后，第 {step} 步")
+_NO_ANSWER = Text("(no answer)", "（没有回答）")
+_NEXT_ANSWER = Text("The next answer comes at the next evaluation.", "下次评估时会有新的回答。")
+_NO_LATER = Text("The run ended before the next answer.", "运行在下一次回答之前就结束了。")
+_QUESTIONS = Text("Before and after", "训练前后对比")
+
+_WAITS = (
+    Text("Waiting.", "排队中。"),
+    Text("It starts as soon as the run before it has ended.", "前一个运行结束后会立即开始。"),
+)
+_RUNS = (
+    Text("You can close this page.", "可以关闭此页面。"),
+    Text(
+        "Training goes on without it, and the curve is here again when you come back. Stop and save keeps what was "
+        "learned so far; Resume goes on from there.",
+        "训练会继续进行，再打开时曲线还在。“停止并保存”会保留已学到的内容，之后可以“继续训练”。",
+    ),
+)
+_STOPPING = (
+    Text("Stopping.", "正在停止。"),
+    Text("The run ends after this step and is saved.", "这一步完成后结束并保存。"),
+)
+_COMPLETED = (Text("Finished.", "训练完成。"), Text("Talk to it, or export it.", "可以和它聊天，或者导出。"))
+_STOPPED = (
+    Text("Stopped and saved at step {step}.", "已停止，并在第 {step} 步保存。"),
+    Text("You can talk to it as it is; Resume goes on from there.", "现在就能和它聊天；点“继续训练”可从这里接着训练。"),
+)
+_STOPPED_EARLY = (
+    Text("Stopped before the first step.", "在第一步之前就停止了。"),
+    Text("Resume starts it again.", "点“继续训练”会从头开始。"),
+)
+_INTERRUPTED = (
+    Text("The workbench was closed while this run was training.", "训练过程中工作台被关闭。"),
+    Text(
+        "Resume goes on from the last checkpoint (step {step}).",
+        "点“继续训练”可从最近的检查点（第 {step} 步）接着训练。",
+    ),
+)
+_INTERRUPTED_EARLY = Text(
+    "Resume starts it again: there is no checkpoint yet.", "还没有检查点，点“继续训练”会从头开始。"
+)
+_FAILED = Text("This run failed.", "这个运行失败了。")
+_SEE_LOG = Text("The log below has the details.", "详情见下方日志。")
+
+
+def choice_label(record: Any, lang: str) -> str:
+    """A run in the list of runs: name, state, date."""
+    return f"{record.name} · {status_word(record.status).to(lang)} · {when(record.created)}"
+
+
+def status_word(status: str) -> Text:
+    """A run's state as people say it."""
+    return STATUS.get(status, Text(status, status))
+
+
+def when(iso: str) -> str:
+    """A time of the record, on this machine's clock: `11-20 14:05`."""
+    try:
+        return datetime.fromisoformat(iso).astimezone().strftime("%m-%d %H:%M")
+    except ValueError:
+        return iso
+
+
+def headline(record: Any, view: RunView, lang: str, base: str = "") -> html.Markup:
+    """What is trained, how far it is, and how long it still takes."""
+    about = _ABOUT_FULL if record.adapter == "none" else _ABOUT
+    about = about.with_(
+        name=record.name,
+        method=record.method.upper(),
+        adapter=ADAPTERS.get(record.adapter, record.adapter),
+        model=base or record.base_model,
+    )
+    step, total = _step(record, view), view.last.get("total_steps") or record.total_steps
+    left = status_word(record.status).to(lang)
+    left = left[:1].upper() + left[1:]
+    share: float | None = step / total if total else 0.0
+    if record.active and view.stage is not None:
+        left, share = _stage(view.stage, lang)
+    elif total:
+        left = _STEP.with_(status=left, step=step, total=total).to(lang)
+    elif record.status == "running":
+        share = None
+    bar = html.progress(share, left, _time(record, view, lang))
+    return html.join([html.lead(about.to(lang)), html.Markup(f'<div class="card">{bar}</div>')])
+
+
+def tiles(view: RunView, lang: str) -> html.Markup:
+    """The numbers that people look at."""
+    return html.kpis((label.to(lang), number(key, view.last.get(key))) for label, key in _TILES)
+
+
+def sentence(record: Any, view: RunView, lang: str) -> html.Markup:
+    """What the state means and what can be done, with the run's problems."""
+    step = view.checkpoint or 0
+    if record.status == "failed":
+        parts = [_told(record.error, lang) or html.verdict(_FAILED.to(lang), _SEE_LOG.to(lang), "no")]
+    elif record.status == "interrupted":
+        after = _INTERRUPTED[1].with_(step=step) if step else _INTERRUPTED_EARLY
+        parts = [html.verdict(_INTERRUPTED[0].to(lang), after.to(lang), "warn")]
+    elif record.status == "stopped":
+        at = _step(record, view)
+        first, second = (_STOPPED[0].with_(step=at), _STOPPED[1]) if at else _STOPPED_EARLY
+        parts = [html.verdict(first.to(lang), second.to(lang), "" if at else "warn")]
+    else:
+        known = {"queued": _WAITS, "running": _RUNS, "stopping": _STOPPING, "completed": _COMPLETED}
+        first, second = known.get(record.status, _RUNS)
+        parts = [html.verdict(first.to(lang), second.to(lang))]
+    error_text = _of(record.error, "message", lang) if record.status == "failed" else None
+    for problem in view.problems:
+        if _of(problem, "message", lang) != error_text:
+            parts.append(_told(problem, lang, "warn"))
+    return html.join(part for part in parts if part)
+
+
+def answers(record: Any, view: RunView, lang: str) -> html.Markup:
+    """First and latest answer to each of the person's questions, side by side; empty without questions."""
+    if not view.answers:
+        return html.Markup("")
+    cards = [_pair(record, said, lang) for said in view.answers.values()]
+    return html.join([html.Markup(f"<h3>{html.esc(_QUESTIONS.to(lang))}</h3>"), *cards])
+
+
+def _pair(record: Any, said: Answers, lang: str) -> html.Markup:
+    step, text = said.first
+    left = _answer((_BEFORE if step == 0 else _AT_STEP.with_(step=step)).to(lang), text, lang)
+    step, text = said.latest
+    if said.latest is said.first:
+        right = html.card("", (_NEXT_ANSWER if record.active else _NO_LATER).to(lang))
+    else:
+        right = _answer((_NOW if record.active else _AFTER).with_(step=step).to(lang), text, lang)
+    question = html.Markup(f'<p class="question">{html.esc(said.question)}</p>')
+    return html.join([question, html.two(left, right)])
+
+
+def _answer(label: str, text: str, lang: str) -> html.Markup:
+    shown = text.strip() or _NO_ANSWER.to(lang)
+    return html.Markup(f'<div class="card answer"><p>{html.esc(label)}</p><div>{html.esc(shown)}</div></div>')
+
+
+def _stage(stage: dict[str, Any], lang: str) -> tuple[str, float | None]:
+    text = _of(stage, "text", lang) or ""
+    done, total = stage.get("done"), stage.get("total")
+    if done is None or not total:
+        return text, None
+    return _DONE_OF.with_(text=text, done=f"{done:,}", total=f"{total:,}").to(lang), done / total
+
+
+def _step(record: Any, view: RunView) -> int:
+    return int(view.last.get("step", record.last_step or 0))
+
+
+def _time(record: Any, view: RunView, lang: str) -> str:
+    if record.status == "running":
+        left = view.last.get("seconds_left")
+        return _LEFT.with_(time=html.duration(left)).to(lang) if left is not None and view.stage is None else ""
+    try:
+        took = datetime.fromisoformat(record.finished) - datetime.fromisoformat(record.started)
+    except (TypeError, ValueError):
+        return ""
+    return _TOOK.with_(time=html.duration(took.total_seconds())).to(lang)
+
+
+def number(key: str, value: float | None) -> str:
+    """A run's number as the tiles show it; `key` is its name in the events."""
+    if value is None:
+        return "–"
+    if key == "memory_bytes":
+        return html.size(value)
+    if key == "tokens_per_second":
+        return f"{value:,.0f}"
+    if key == "learning_rate":
+        return _exponent(value)
+    if 0 < abs(value) < 0.001:
+        return _exponent(value)
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2e}"
+
+
+def _exponent(value: float) -> str:
+    """`2e-4`, `1.25e-3`: learning rates as people write them."""
+    if value == 0:
+        return "0"
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+
+
+def _told(problem: dict[str, Any] | None, lang: str, kind: str = "no") -> html.Markup | None:
+    message = _of(problem, "message", lang)
+    if not message:
+        return None
+    return html.verdict(message[:1].upper() + message[1:], _of(problem, "hint", lang) or "", kind)
+
+
+def _of(source: dict[str, Any] | None, key: str, lang: str) -> str | None:
+    """One language of a `{"en", "zh"}` pair."""
+    value = (source or {}).get(key)
+    if isinstance(value, dict):
+        return str(value.get(lang) or value.get("en") or "")
+    return str(value) if value else None

@@ -1,0 +1,215 @@
+"""What every tab gets: the engine, the reader's language, the page's shared choices, its clock, and its manners.
+
+A tab calls `shell.engine` and nothing behind it. It shows texts with `shell.text(Text(...))` and makes HTML with
+`text.to(shell.lang(request))`. Handlers are wrapped in `shell.safe`, so that a `WorkbenchError` becomes a message for people.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+from workbench.ui.language import Words, language_of
+
+log = logging.getLogger(__name__)
+
+# Encrypts nothing that is secret: the browser's store holds ids only. Fixed, so that they survive a restart.
+_STORE_KEY = "workbench-choices"
+_PROBLEM = Text("This did not work", "操作未成功")
+_BUG = Text(
+    "The workbench made a mistake ({kind}). Your runs are safe. Try again; if it happens again, restart the workbench "
+    "and look into its log.",
+    "工作台内部出错了（{kind}）。你的运行不受影响。请重试；若再次出现，请重启工作台并查看日志。",
+)
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass
+class _Tick:
+    handler: Callable[..., Any]
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+@dataclass
+class Shell:
+    """Passed to every tab; made inside the page's `gr.Blocks`.
+
+    Args:
+        engine: the one engine of this process.
+        page: the page; `shell.page.load(...)` runs a handler when somebody opens or reloads it.
+        default_lang: for readers whose browser names neither English nor Chinese.
+    """
+
+    engine: Any
+    page: gr.Blocks
+    default_lang: str = "en"
+    words: Words = field(default_factory=Words)
+    tabs: gr.Tabs = field(init=False)
+    shared: dict[str, Any] = field(default_factory=dict)
+    """Components that a tab lends to others, e.g. `shared["train.method"]`; read in `bind`, never in `build`."""
+
+    def __post_init__(self) -> None:
+        self._ticks: list[_Tick] = []
+        self.model = gr.BrowserState("starter", storage_key="workbench-model", secret=_STORE_KEY)
+        self.dataset = gr.BrowserState("", storage_key="workbench-dataset", secret=_STORE_KEY)
+        self.run = gr.BrowserState("", storage_key="workbench-run", secret=_STORE_KEY)
+        # Here and not on its tab: what lies on a tab that was never opened is not read from the browser.
+        self.form = gr.BrowserState({}, storage_key="workbench-form", secret=_STORE_KEY)
+        self.tab = gr.BrowserState("", storage_key="workbench-tab", secret=_STORE_KEY)
+        """The tab that was open last; a reload (the language switch is one) opens it again."""
+        self.tick = gr.Timer(1.0)
+
+    # -- language ---------------------------------------------------------------------------------------------------
+
+    def text(self, text: Text) -> Any:
+        """`text` for a component: label, info, placeholder, button, Markdown, accordion, choice name.
+
+        Only for texts known when the page is built. A text with values made later (a name, a number) is
+        `text.to(shell.lang(request))`.
+        """
+        return self.words.marker(text)
+
+    def lang(self, request: gr.Request | None) -> str:
+        """The reader's language, "en" or "zh", for HTML, toasts and values that change."""
+        return language_of(request, self.default_lang)
+
+    # -- pieces of a tab ----------------------------------------------------------------------------------------------
+
+    def lead(self, text: Text) -> gr.Markdown:
+        """The sentence at the top of a tab that says what it is for."""
+        return gr.Markdown(self.text(text), elem_classes="lead")
+
+    def next_button(self, text: Text, tab_id: str, elem_id: str | None = None) -> gr.Button:
+        """The one filled button at the end of a tab, which opens the next one."""
+        with gr.Row(elem_classes="next-row"):
+            button = gr.Button(self.text(text), variant="primary", scale=0, min_width=200, elem_id=elem_id)
+        button.click(lambda: self.go(tab_id), outputs=self.tabs, **QUIET)
+        return button
+
+    def go(self, tab_id: str) -> Any:
+        """What a handler returns for the output `shell.tabs` in order to open a tab."""
+        return gr.Tabs(selected=tab_id)
+
+    # -- clock --------------------------------------------------------------------------------------------------------
+
+    def on_tick(self, handler: Callable[..., Any], inputs: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> None:
+        """Call `handler` once a second; all handlers of the page share one request.
+
+        The handler is quick, takes `inputs` in order (and `request: gr.Request` where it wants), and returns one value
+        per output, or `gr.skip()` when nothing changed. An output belongs to one tick handler only.
+        """
+        self._ticks.append(_Tick(handler, list(inputs), list(outputs)))
+
+    def start_clock(self) -> None:
+        """Bind the collected tick handlers to the timer; called once, by the page, after everything is built."""
+        ticks = self._ticks
+        if not ticks:
+            return
+        inputs, outputs = [item for tick in ticks for item in tick.inputs], [o for t in ticks for o in t.outputs]
+
+        def beat(*values: Any) -> Any:
+            request, results, position = current_request(), [], 0
+            for tick in ticks:
+                given = values[position : position + len(tick.inputs)]
+                position += len(tick.inputs)
+                results += _as_list(_call(tick.handler, given, request), len(tick.outputs))
+            if all(_is_skip(result) for result in results):
+                return gr.skip()
+            return results if len(results) != 1 else results[0]
+
+        self.tick.tick(self.safe(beat), inputs, outputs, trigger_mode="once", **QUIET)
+
+    # -- manners ------------------------------------------------------------------------------------------------------
+
+    def safe(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a handler (a function or a generator): what goes wrong reaches the reader as a sentence.
+
+        A handler that takes any number of values (`*values`) asks for the request as a keyword: gradio gives it to
+        positional parameters only, so it is given here.
+        """
+        asked = inspect.signature(handler).parameters.get("request")
+        keyword = asked is not None and asked.kind is inspect.Parameter.KEYWORD_ONLY
+
+        def told(error: Exception) -> gr.Error:
+            lang = self.lang(current_request())
+            if isinstance(error, WorkbenchError):
+                return toast(error.to(lang), _PROBLEM.to(lang))
+            log.exception("handler %s", getattr(handler, "__qualname__", handler), exc_info=error)
+            return toast(_BUG.with_(kind=type(error).__name__).to(lang), _PROBLEM.to(lang))
+
+        if inspect.isgeneratorfunction(handler):
+
+            @functools.wraps(handler)
+            def stream(*args: Any, **kwargs: Any) -> Any:
+                if keyword:
+                    kwargs.setdefault("request", current_request())
+                try:
+                    yield from handler(*args, **kwargs)
+                except (gr.Error, GeneratorExit):
+                    raise
+                except Exception as error:  # the page's boundary: the reader gets a sentence, the log the traceback
+                    raise told(error) from None
+
+            return stream
+
+        @functools.wraps(handler)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if keyword:
+                kwargs.setdefault("request", current_request())
+            try:
+                return handler(*args, **kwargs)
+            except gr.Error:
+                raise
+            except Exception as error:  # see above
+                raise told(error) from None
+
+        return call
+
+    def info(self, text: Text, request: gr.Request | None = None) -> None:
+        """A small message in the corner. Needs a handler that is queued (not `queue=False`)."""
+        lang = self.lang(request or current_request())
+        gr.Info(text.to(lang), title=Text("Done", "完成").to(lang))
+
+    def warn(self, text: Text, request: gr.Request | None = None) -> None:
+        """The same, for something that went differently than expected."""
+        lang = self.lang(request or current_request())
+        gr.Warning(text.to(lang), title=Text("Please note", "请注意").to(lang))
+
+
+def toast(message: str, title: str) -> gr.Error:
+    """An error message for the corner of the page; raise it."""
+    return gr.Error(message, title=title, print_exception=False, duration=15)
+
+
+def current_request() -> gr.Request | None:
+    """The request that is being answered, also where the handler does not take it."""
+    from gradio.context import LocalContext
+
+    return LocalContext.request.get(None)
+
+
+def _call(handler: Callable[..., Any], given: Sequence[Any], request: gr.Request | None) -> Any:
+    if "request" in inspect.signature(handler).parameters:
+        return handler(*given, request=request)
+    return handler(*given)
+
+
+def _is_skip(result: Any) -> bool:
+    return isinstance(result, dict) and result == gr.skip()
+
+
+def _as_list(result: Any, count: int) -> list[Any]:
+    if count == 0:
+        return []
+    if _is_skip(result):
+        return [gr.skip()] * count
+    return [result] if count == 1 else list(result)

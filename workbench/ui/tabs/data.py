@@ -1,0 +1,254 @@
+"""The Data tab: choose a data set or bring one, and see what the model will read of it.
+
+The rows are there at once; counting tokens may have to load the tokenizer first, so the numbers follow in a second step
+of the same handler, and nobody waits for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.sections import DataSection
+from workbench.config.text import Text
+from workbench.ui import html, rowhtml
+from workbench.ui.shell import QUIET, Shell
+from workbench.ui.tabtools import TOLD, confirm, on_open, panel
+
+ID = "data"
+ORDER = 20
+TITLE = Text("Data", "数据")
+
+PAGE_ROWS = 5
+CHATS, TOKENS = "chats", "tokens"
+NOTHING = [gr.skip()] * 11  # one for every output of the tab
+
+_LEAD = Text(
+    "Choose what the model will learn from: a set that ships with the workbench, or a file of your own.",
+    "选择模型要学习的数据：可以用自带的数据集，也可以上传自己的文件。",
+)
+_CHOICE = Text("Data set", "数据集")
+_UPLOAD = Text("Your own file (.jsonl, .json, .csv or .txt)", "自己的文件（.jsonl、.json、.csv 或 .txt）")
+_VIEW = Text("Show the examples", "显示方式")
+_AS_CHATS = Text("as people read them", "按人读的样子")
+_AS_TOKENS = Text("as the model sees them", "按模型看到的样子")
+_LEGEND = Text(
+    "Green is what the model learns; grey it only reads; struck out is cut off, because a row may have {limit} tokens "
+    "at most (a setting on the Train tab).",
+    "绿色是模型要学的；灰色只读不学；划掉的会被截断，因为每行最多 {limit} 个词元（可在“训练”页修改）。",
+)
+_COUNTING = Text("Counting tokens… The first time this takes a few seconds.", "正在统计词元……第一次需要几秒钟。")
+_COLOURING = Text("Reading the rows as the model does…", "正在按模型的方式读取这些行……")
+_PREVIOUS = Text("Previous", "上一页")
+_FOLLOWING = Text("Next", "下一页")
+_POSITION = Text("{first}–{last} of {total} examples", "第 {first}–{last} 个，共 {total} 个样本")
+_NEXT = Text("Next: training", "下一步：训练")
+_DELETE = Text("Delete this data set", "删除此数据集")
+_SURE = Text("Delete", "删除")
+_ASK_DELETE = Text(
+    "Delete your data set {name}? Runs that were trained on it stay. This cannot be undone.",
+    "删除你的数据集“{name}”？用它训练过的运行会保留。此操作无法撤销。",
+)
+_NONE = Text("There is no data set yet.", "还没有数据集。")
+
+
+@dataclass
+class DataPage:
+    """What one open page looks at. Lives in its session's memory."""
+
+    open: bool = False
+    dataset: str = ""
+    model: str = ""
+    start: int = 0
+    busy_with: tuple[str, str] | None = None
+    """(data set, model) whose numbers are being made: a second event for the same ones has nothing to add."""
+
+
+def build(shell: Shell) -> None:
+    """Choice and upload, numbers, problems, rows."""
+    shell.lead(_LEAD)
+    page = gr.State(DataPage())
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=280):
+            choice = gr.Dropdown([], label=shell.text(_CHOICE), elem_id="data-choice")
+            about = panel("data-about")
+        with gr.Column(scale=2, min_width=260):
+            # No `file_types`: Gradio refuses in English, and phones then offer no .jsonl; the library says what it takes.
+            upload = gr.File(label=shell.text(_UPLOAD), height=150, elem_id="data-upload")
+            refused = panel("data-refused")
+    tiles, problems = panel("data-tiles"), panel("data-problems")
+    views = [(shell.text(_AS_CHATS), CHATS), (shell.text(_AS_TOKENS), TOKENS)]
+    view = gr.Radio(views, value=CHATS, label=shell.text(_VIEW), elem_id="data-view")
+    rows = panel("data-rows")
+    with gr.Row(elem_id="data-pager"):
+        previous = gr.Button(shell.text(_PREVIOUS), size="sm", scale=0, min_width=110, elem_id="data-previous")
+        following = gr.Button(shell.text(_FOLLOWING), size="sm", scale=0, min_width=110, elem_id="data-following")
+        position = panel("data-position")
+    with gr.Row():
+        delete = gr.Button(shell.text(_DELETE), size="sm", scale=0, min_width=160, visible=False, elem_id="data-delete")
+    sure = confirm(shell, delete, _SURE, "data-delete")
+    shell.next_button(_NEXT, "train", "data-next")
+
+    turned = [rows, position, previous, following]
+    outputs = [choice, shell.dataset, about, tiles, problems, delete, sure.row, *turned]
+    shell.shared["data.tab"] = {"page": page, "view": view, "outputs": outputs}
+
+    choice.input(lambda dataset: dataset, choice, shell.dataset, **QUIET)
+    upload.upload(shell.safe(_adder(shell)), upload, [upload, refused, shell.dataset], show_progress="minimal")
+    slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
+    for button, by in ((previous, -PAGE_ROWS), (following, PAGE_ROWS), (view, 0)):
+        event = button.input if button is view else button.click
+        event(shell.safe(_turner(shell, by)), [page, view], turned, **slow)
+    _bind_delete(shell, page, sure, outputs[1])
+
+
+def bind(shell: Shell) -> None:
+    """Show the chosen set when the tab opens, and whenever another set is chosen."""
+    ours = shell.shared["data.tab"]
+    show = _shower(shell)
+
+    def opened(state: DataPage) -> None:
+        state.open = True
+
+    slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
+    given = [ours["page"], shell.dataset, shell.model, ours["view"]]
+    on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
+    shell.dataset.change(shell.safe(show), given, ours["outputs"], **slow)
+
+
+def limits() -> tuple[int, str]:
+    """How long a row may be and what is learned of it, while nobody has said otherwise."""
+    fields = DataSection.model_fields
+    return fields["max_length"].default, fields["learn"].default
+
+
+def choices(infos: list[Any], lang: str) -> list[tuple[str, str]]:
+    """The sets as a dropdown lists them."""
+    return [(info.name.to(lang), info.id) for info in infos if getattr(info, "problem", None) is None]
+
+
+def chosen_set(infos: list[Any], wanted: str, lang: str) -> Any:
+    """The wanted set; else the first in the reader's language; else the first; None when there is none."""
+    usable = [info for info in infos if getattr(info, "problem", None) is None]
+    for fits in (lambda info: info.id == wanted, lambda info: getattr(info, "lang", None) == lang, lambda info: True):
+        for info in usable:
+            if fits(info):
+                return info
+    return None
+
+
+def count_of(info: Any) -> int:
+    """How many rows can be looked at."""
+    return getattr(info, "usable", 0) or info.rows
+
+
+def _shower(shell: Shell) -> Any:
+    def show(page: DataPage, wanted: str, model: str, view: str, request: gr.Request) -> Iterator[Any]:
+        if not page.open:
+            yield NOTHING  # a generator without a yield would empty all its outputs
+            return
+        lang, infos = shell.lang(request), shell.engine.data.list()
+        info = chosen_set(infos, wanted, lang)
+        if info is None:
+            yield [gr.Dropdown(choices=[]), "", html.note(_NONE.to(lang)), *NOTHING[3:]]
+            return
+        doing = (info.id, model)
+        if page.busy_with == doing:
+            yield NOTHING
+            return
+        page.busy_with = doing
+        try:
+            yield from _stages(shell, page, info, infos, model, view, lang)
+        finally:
+            if page.busy_with == doing:
+                page.busy_with = None
+
+    return show
+
+
+def _stages(
+    shell: Shell, page: DataPage, info: Any, infos: list[Any], model: str, view: str, lang: str
+) -> Iterator[list[Any]]:
+    """First the rows, then the numbers."""
+    if (info.id, model) != (page.dataset, page.model):
+        page.start = 0
+    page.dataset, page.model = info.id, model
+    head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), info.id, rowhtml.about(info, lang)]
+    tail = [gr.Button(visible=not info.shipped), gr.Column(visible=False)]
+    rows: list[Any] = []
+    for rows in _rows(shell, page, view, lang):
+        yield [*head, rowhtml.tiles({"rows": info.rows}, lang), html.note(_COUNTING.to(lang)), *tail, *rows]
+    try:
+        counts = shell.engine.inspect(info.id, model, *limits())
+        shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, limits()[0], lang)]
+    except WorkbenchError as error:
+        shown = [rowhtml.tiles({"rows": info.rows}, lang), rowhtml.error(error, lang)]
+    if page.busy_with == (info.id, model):  # else somebody has chosen another one meanwhile
+        yield [*head, *shown, *tail, *rows]
+
+
+def _turner(shell: Shell, by: int) -> Any:
+    def turn(page: DataPage, view: str, request: gr.Request) -> Iterator[Any]:
+        if not page.dataset:
+            yield NOTHING[:4]
+            return
+        page.start += by
+        yield from _rows(shell, page, view, shell.lang(request))
+
+    return turn
+
+
+def _rows(shell: Shell, page: DataPage, view: str, lang: str) -> Iterator[list[Any]]:
+    """The rows of one page, its position, and which of its buttons lead further."""
+    info = next(info for info in shell.engine.data.list() if info.id == page.dataset)
+    total = count_of(info)
+    page.start = start = max(0, min(page.start, (total - 1) // PAGE_ROWS * PAGE_ROWS))
+    last = min(start + PAGE_ROWS, total)
+    place = html.note(_POSITION.with_(first=start + 1, last=last, total=f"{total:,}").to(lang))
+    rest = [place, gr.Button(interactive=start > 0), gr.Button(interactive=last < total)]
+    if view != TOKENS:
+        yield [rowhtml.conversations(shell.engine.sample(info.id, start, last - start), start, lang), *rest]
+        return
+    yield [html.note(_COLOURING.to(lang)), *rest]
+    limit, learn = limits()
+    try:
+        pieces = [shell.engine.coloured(info.id, row, page.model, limit, learn) for row in range(start, last)]
+        legend = html.note(_LEGEND.with_(limit=limit).to(lang))
+        yield [html.join([legend, rowhtml.coloured(pieces, start, lang)]), *rest]
+    except WorkbenchError as error:
+        yield [rowhtml.error(error, lang), *rest]
+
+
+def _adder(shell: Shell) -> Any:
+    def add(path: str, request: gr.Request) -> Any:
+        try:
+            info = shell.engine.data.add(Path(path), name=Path(path).stem)
+        except WorkbenchError as error:
+            return None, rowhtml.error(error, shell.lang(request)), gr.skip()
+        return None, "", info.id
+
+    return add
+
+
+def _bind_delete(shell: Shell, page: gr.State, sure: Any, dataset: gr.BrowserState) -> None:
+    def ask(state: DataPage, request: gr.Request) -> Any:
+        info = next((info for info in shell.engine.data.list() if info.id == state.dataset), None)
+        if info is None:
+            return gr.skip(), gr.skip(), ""
+        lang = shell.lang(request)
+        return gr.Column(visible=True), html.esc(_ASK_DELETE.with_(name=info.name).to(lang)), info.id
+
+    def delete(state: DataPage, asked: str) -> Any:
+        if asked and asked == state.dataset:
+            shell.engine.data.delete(asked)
+            return gr.Column(visible=False), ""
+        return gr.Column(visible=False), gr.skip()
+
+    pending = gr.State("")
+    sure.ask.click(shell.safe(ask), page, [sure.row, sure.question, pending], **TOLD)
+    sure.yes.click(shell.safe(delete), [page, pending], [sure.row, dataset], **TOLD)

@@ -1,0 +1,232 @@
+"""The Run tab: how a run is doing, live; stop it, go on with it, talk to it, or throw it away.
+
+Everything shown is derived from the engine's events after a cursor (`RunView`), so reloading the page, opening ten of
+them or restarting the server changes nothing. A tick reads only new events and sends only what looks different now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text, same
+from workbench.ui import chart, html, runhtml
+from workbench.ui.runview import RunView
+from workbench.ui.shell import QUIET, Shell
+from workbench.ui.tabtools import TOLD, confirm, on_open, on_tab_change, panel
+
+ID = "run"
+ORDER = 40
+TITLE = Text("Run", "运行")
+
+LOG_KEPT = 40_000
+LIST_EVERY = 3  # ticks between two looks at the list of runs
+
+_LEAD = Text("Watch a run while it learns.", "在这里看模型学得怎么样。")
+_EMPTY = Text(
+    "There is no run yet. Choose a model and data, then press Start on the Train tab.",
+    "还没有运行。选好模型和数据后，在“训练”页点“开始训练”。",
+)
+_TO_TRAIN = Text("Go to Train", "去训练")
+_RUN = Text("Run", "运行")
+_STOP = Text("Stop and save", "停止并保存")
+_RESUME = Text("Resume", "继续训练")
+_TALK = Text("Talk to it", "和它聊天")
+_LOG = Text("Log", "日志")
+_NO_LOG = Text("The log is empty so far.", "日志还是空的。")
+_DELETE = Text("Delete this run", "删除此运行")
+_SURE = Text("Delete", "删除")
+_ASK_DELETE = Text(
+    "Delete the run {name} ({date}) with its checkpoints, adapter and exports? This cannot be undone.",
+    "删除运行“{name}”（{date}）及其检查点、适配器和导出内容？此操作无法撤销。",
+)
+_STILL_ACTIVE = Text("Stop the run before you delete it.", "请先停止这个运行，再删除。")
+
+
+@dataclass
+class RunPage:
+    """What one open page has been shown, so that a tick sends differences only. Lives in its session's memory."""
+
+    view: RunView = field(default_factory=RunView)
+    sent: dict[str, Any] = field(default_factory=dict)
+    records: list[Any] = field(default_factory=list)
+    ticks: int = 0
+    open: bool = False
+    log_open: bool = False
+    log: str = ""
+    log_bytes: int = 0
+    base: tuple[str, Text] | None = None
+
+    def follow(self, run_id: str) -> None:
+        """Look at another run from its first event on."""
+        self.view, self.log, self.log_bytes = RunView(run_id), "", 0
+
+    def forget(self) -> None:
+        """Send everything again at the next tick."""
+        self.sent.clear()
+        self.ticks = 0
+
+    def changed(self, name: str, value: Any, update: Any = None) -> Any:
+        """`update` (or `value` itself) when `value` was not sent before, else "nothing new"."""
+        if name in self.sent and self.sent[name] == value:
+            return gr.skip()
+        self.sent[name] = value
+        return value if update is None else update
+
+
+def build(shell: Shell) -> None:
+    """List of runs, state, numbers, chart, answers, buttons, log."""
+    shell.lead(_LEAD)
+    page = gr.State(RunPage())
+    with gr.Column(visible=False, elem_id="run-empty") as empty:
+        gr.Markdown(shell.text(_EMPTY), elem_classes="card")
+        with gr.Row():
+            to_train = gr.Button(shell.text(_TO_TRAIN), variant="primary", scale=0, min_width=180, elem_id="run-train")
+    with gr.Column(visible=False, elem_id="run-full") as full:
+        choice = gr.Dropdown([], label=shell.text(_RUN), elem_id="run-choice", filterable=False)
+        status = panel("run-status")
+        tiles = panel("run-tiles")
+        curves = chart.loss_chart("run-chart")
+        note = panel("run-note")
+        with gr.Row():
+            stop = gr.Button(shell.text(_STOP), scale=0, min_width=200, elem_id="run-stop", interactive=False)
+            resume = gr.Button(shell.text(_RESUME), scale=0, min_width=140, elem_id="run-resume", interactive=False)
+            talk = gr.Button(shell.text(_TALK), variant="primary", scale=0, min_width=180, elem_id="run-talk")
+        answers = panel("run-answers")
+        with gr.Accordion(shell.text(_LOG), open=False, elem_id="run-log-fold") as fold:
+            log = panel("run-log")
+        with gr.Row():
+            delete = gr.Button(shell.text(_DELETE), size="sm", scale=0, min_width=140, elem_id="run-delete")
+        sure = confirm(shell, delete, _SURE, "run-delete")
+    outputs = [empty, full, choice, status, tiles, curves, note, stop, resume, talk, answers, log, sure.row]
+    shell.shared["run.tab"] = {"page": page, "outputs": outputs}
+
+    def tick(state: RunPage, chosen: str, request: gr.Request) -> Any:
+        return refresh(shell, state, chosen, shell.lang(request)) if state.open else gr.skip()
+
+    shell.on_tick(tick, [page, shell.run], outputs)
+    to_train.click(lambda: shell.go("train"), outputs=shell.tabs, **QUIET)
+    choice.input(lambda run_id: run_id, choice, shell.run, **QUIET)
+    talk.click(lambda state: (state.view.run_id, shell.go("chat")), page, [shell.run, shell.tabs], **QUIET)
+    stop.click(shell.safe(lambda state: shell.engine.stop(state.view.run_id)), page, None, **TOLD)
+    resume.click(shell.safe(lambda state: _resume(shell, state)), page, None, **TOLD)
+    fold.expand(lambda state: setattr(state, "log_open", True), page, None, **QUIET)
+    fold.collapse(lambda state: setattr(state, "log_open", False), page, None, **QUIET)
+    _bind_delete(shell, page, sure)
+
+
+def bind(shell: Shell) -> None:
+    """Be up to date the moment the tab opens, and quiet while it is closed."""
+    ours = shell.shared["run.tab"]
+
+    def opened(state: RunPage, chosen: str, request: gr.Request) -> Any:
+        state.open = True
+        state.forget()
+        return refresh(shell, state, chosen, shell.lang(request))
+
+    def moved(open_tab: str, state: RunPage) -> None:
+        state.open = open_tab in (ID, "")
+
+    on_open(shell, ID, opened, [ours["page"], shell.run], ours["outputs"])
+    on_tab_change(shell, moved, [ours["page"]])
+
+
+def refresh(shell: Shell, page: RunPage, chosen: str, lang: str) -> Any:
+    """What is different from what the page shows, one value per output of the tab; `gr.skip()` when nothing is."""
+    engine = shell.engine
+    if page.ticks % LIST_EVERY == 0 or chosen != page.view.run_id:
+        page.records = engine.runs()
+    page.ticks += 1
+    record = pick(page.records, chosen, page.view.run_id)
+    if record is None:
+        page.follow("")
+        empty = page.changed("empty", True, gr.Column(visible=True))
+        return [empty, page.changed("full", False, gr.Column(visible=False)), *[gr.skip()] * 11]
+    moved = record.id != page.view.run_id
+    if moved:
+        page.follow(record.id)
+    view = page.view
+    try:
+        new = view.feed(engine.events(record.id, after=view.cursor))
+        record = engine.run(record.id)
+    except WorkbenchError:  # deleted from another page; the next tick looks at the list again
+        page.ticks = 0
+        return gr.skip()
+    page.records = [record if run.id == record.id else run for run in page.records]
+    choices = [(runhtml.choice_label(run, lang), run.id) for run in page.records]
+    shown = [
+        page.changed("empty", False, gr.Column(visible=False)),
+        page.changed("full", True, gr.Column(visible=True)),
+        page.changed("choice", (choices, record.id), gr.Dropdown(choices=choices, value=record.id)),
+        page.changed("status", runhtml.headline(record, view, lang, _base_name(page, engine, record, lang))),
+        page.changed("tiles", runhtml.tiles(view, lang)),
+        page.changed("chart", (record.id, view.cursor), chart.drawing(view, lang)) if new or moved else gr.skip(),
+        page.changed("note", runhtml.sentence(record, view, lang)),
+        *_buttons(page, record),
+        page.changed("answers", runhtml.answers(record, view, lang)),
+        page.changed("log", _log(shell, page, lang)) if page.log_open else gr.skip(),
+        gr.Column(visible=False) if moved else gr.skip(),
+    ]
+    return shown if any(value != gr.skip() for value in shown) else gr.skip()
+
+
+def pick(records: list[Any], chosen: str, before: str) -> Any:
+    """The run to show: the chosen one, else the one shown before, else the one that trains, else the newest."""
+    for wanted in (chosen, before):
+        for record in records:
+            if wanted and record.id == wanted:
+                return record
+    return next((record for record in records if record.active), records[0] if records else None)
+
+
+def _base_name(page: RunPage, engine: Any, record: Any, lang: str) -> str:
+    """Looked up once a run: listing models reads files, and this is asked every second."""
+    if page.base is None or page.base[0] != record.id:
+        found = next((info.name for info in engine.models.list() if info.id == record.base_model), None)
+        page.base = (record.id, found or same(record.base_model))
+    return page.base[1].to(lang)
+
+
+def _buttons(page: RunPage, record: Any) -> list[Any]:
+    can_stop = record.status in ("queued", "running")
+    can_talk = record.finished_well or record.status == "running"
+    return [
+        page.changed("stop", can_stop, gr.Button(interactive=can_stop)),
+        page.changed("resume", record.resumable, gr.Button(interactive=record.resumable)),
+        page.changed("talk", can_talk, gr.Button(interactive=can_talk)),
+    ]
+
+
+def _log(shell: Shell, page: RunPage, lang: str) -> html.Markup:
+    new = shell.engine.log(page.view.run_id, after_byte=page.log_bytes)
+    page.log_bytes += len(new.encode("utf-8"))
+    page.log = (page.log + new)[-LOG_KEPT:]
+    return html.Markup(f"<pre>{html.esc(page.log or _NO_LOG.to(lang))}</pre>")
+
+
+def _resume(shell: Shell, page: RunPage) -> None:
+    shell.engine.resume(page.view.run_id)
+    page.forget()
+
+
+def _bind_delete(shell: Shell, page: gr.State, sure: Any) -> None:
+    def ask(state: RunPage, request: gr.Request) -> Any:
+        record = shell.engine.run(state.view.run_id)
+        if record.active:
+            raise WorkbenchError(_STILL_ACTIVE)
+        question = _ASK_DELETE.with_(name=record.name, date=runhtml.when(record.created))
+        return gr.Column(visible=True), html.esc(question.to(shell.lang(request))), record.id
+
+    def delete(state: RunPage, asked: str) -> Any:
+        if asked == state.view.run_id:  # the question was about the run that is still shown
+            shell.engine.delete(asked)
+            state.follow("")
+        state.forget()
+        return gr.Column(visible=False), ""
+
+    pending = gr.State("")
+    sure.ask.click(shell.safe(ask), page, [sure.row, sure.question, pending], **TOLD)
+    sure.yes.click(shell.safe(delete), [page, pending], [sure.row, shell.run], **TOLD)

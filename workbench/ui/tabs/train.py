@@ -1,0 +1,349 @@
+"""The Train tab: a preset, the settings, what the run will take, and Start.
+
+The form is derived (`workbench.ui.form`); this file decides what happens around it. Everything typed is kept in the
+browser, so that a reload (the language switch is one) loses nothing. When other data is chosen, the settings that nobody
+wrote go with it (`workbench.ui.suited`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.presets import dump
+from workbench.config.run import RunConfig, put
+from workbench.config.text import Text, same
+from workbench.ui import html, suited
+from workbench.ui.form import BY_NAME, KIND, Form, sentence
+from workbench.ui.shell import QUIET, Shell
+from workbench.ui.suited import first_preset, preset_values
+from workbench.ui.tabtools import panel
+
+ID = "train"
+ORDER = 30
+TITLE = Text("Train", "训练")
+
+NAMED = 6  # changed settings that are named
+
+_LEAD = Text(
+    "Pick a preset and press Start. Everything else has a sensible default.",
+    "选一个预设，点“开始训练”。其余都有合适的默认值。",
+)
+_PRESET = Text("Preset", "预设")
+_PRESET_HELP = Text(
+    "A tested set of settings. You can change any of them below.", "一组测试过的设置，下面每一项都可以改。"
+)
+_CHANGED = Text("Changed from the preset: {names}.", "与预设不同的设置：{names}。")
+_AND_MORE = Text("{names} and {n} more", "{names}，以及另外 {n} 项")
+_RESET = Text("Back to the preset", "恢复预设")
+_START = Text("Start training", "开始训练")
+_BEFORE = Text("Before you start", "开始之前")
+_ALSO_FIX = Text("This has to be put right first", "请先解决以下问题")
+_MARKED = Text(
+    "What is marked in red ({n}) has to be put right before this can start.",
+    "有 {n} 项标红的设置需要先改正，才能开始。",
+)
+_YAML = Text("These settings as YAML", "以 YAML 查看这些设置")
+_YAML_HELP = Text(
+    "The same run from a command line: save this as run.yaml, then python -m workbench train run.yaml",
+    "也可以从命令行运行：存为 run.yaml，再执行 python -m workbench train run.yaml",
+)
+_UNKNOWN_TIME = Text("not known yet on this computer", "这台电脑上暂时还不知道")
+_MEMORY_SHORT = Text(
+    "This needs more memory than there is. Halve the batch size or the longest row, or take a smaller model.",
+    "所需内存超过了现有内存。请把批大小或最长行减半，或换小一点的模型。",
+)
+_DISK_SHORT = Text("There is not enough room on the disk for this run.", "磁盘空间不够进行这次运行。")
+
+
+@dataclass
+class _Part:
+    """The components of this tab that its handlers reach."""
+
+    form: Form
+    preset: gr.Dropdown
+    card: gr.HTML
+    yaml: gr.Textbox
+    shown: gr.State
+    note: gr.HTML
+    reset: gr.Button
+    made: gr.Textbox
+    """Questions made from the data set, as JSON; "" until the form shows what the browser remembers. Hidden, and no
+    `gr.State`: the browser sends it along with the values that it had at that moment."""
+
+
+def build(shell: Shell) -> None:
+    """Form on the left, what it takes and Start on the right."""
+    shell.lead(_LEAD)
+    form = Form(shell)
+    shown = gr.State({})
+    with gr.Row(equal_height=False, elem_classes="train"):
+        with gr.Column(scale=3, min_width=300):
+            presets = [(shell.text(preset.title), preset.id) for preset in shell.engine.presets()]
+            preset = gr.Dropdown(
+                presets,
+                value=presets[0][1] if presets else None,
+                label=shell.text(_PRESET),
+                info=shell.text(_PRESET_HELP),
+                filterable=len(presets) > 12,
+                elem_id="train-preset",
+                elem_classes="panel-field",
+            )
+            with gr.Row(elem_id="train-preset-about"):
+                note = panel("train-preset-note")
+                reset = gr.Button(
+                    shell.text(_RESET), size="sm", scale=0, min_width=150, visible=False, elem_id="train-reset"
+                )
+            form.basic()
+            form.advanced()
+            with gr.Accordion(shell.text(_YAML), open=False, elem_classes="section"):
+                yaml = gr.Textbox(
+                    label="run.yaml", info=shell.text(_YAML_HELP), lines=8, max_lines=24, interactive=False,
+                    buttons=["copy"], elem_id="train-yaml", elem_classes="code",
+                )  # fmt: skip
+        with gr.Column(scale=2, min_width=280, elem_classes="side"):
+            card = gr.HTML("", padding=False, elem_id="train-forecast")
+            start = gr.Button(shell.text(_START), variant="primary", size="lg", elem_id="train-start")
+    part = _Part(form, preset, card, yaml, shown, note, reset, gr.Textbox("", visible=False))
+    shell.shared["train.start_button"] = start
+    _react(shell, part, start)
+
+
+def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
+    form = part.form
+    looks = [*form.slots, part.shown, part.card, part.yaml]
+    given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs]
+
+    def check(shown: dict, *values: Any, request: gr.Request) -> Any:
+        return _look(shell, part, values, shown, shell.lang(request))
+
+    def begin(shown: dict, *values: Any, request: gr.Request) -> Any:
+        lang, kind = shell.lang(request), form.read(values)["method"]["kind"]
+        try:
+            run_id = shell.engine.submit(RunConfig.parse(form.read(values)))
+        except WorkbenchError as error:
+            problems = _with_ways_out(shell, form.read(values), error.problems)
+            rest = form.elsewhere(problems, kind)
+            marked = _MARKED.with_(n=len(problems) - len(rest))
+            shell.warn(same(_named(rest[0], lang)) if rest else marked, request)
+            return [*_marks(part, problems, kind, shown, lang), gr.skip(), gr.skip()]
+        updates, now = form.mark([], kind, lang, shown)
+        return [*updates, now, gr.skip(), gr.skip(), run_id, shell.go("run")]
+
+    def seen(event: Any) -> None:
+        """After `event` has changed the form: say what is wrong with it, and remember it."""
+        event.then(shell.safe(check), given, looks, **QUIET).then(shell.safe(keep), formed, kept, **QUIET)
+
+    keep, formed, kept = _remember(shell, part)
+    edited = form.on_edit(shell.safe(check), given, looks, trigger_mode="always_last", **QUIET)
+    edited.then(shell.safe(keep), formed, kept, **QUIET)
+    _bind_preset(shell, part, seen)
+    kind, groups = form.field(KIND).widget, list(form.method_groups.values())
+    if groups:
+        kind.change(
+            lambda chosen: {group: gr.update(visible=k == chosen) for k, group in form.method_groups.items()},
+            kind,
+            groups,
+            **QUIET,
+        )
+    start.click(shell.safe(begin), given, started, show_progress="minimal", api_name="train")
+    shell.shared["train.begin"], shell.shared["train.check"] = (begin, given, started), (check, given, looks)
+    shell.shared["train.form"], shell.shared["train.preset"], shell.shared["train.parts"] = form, part.preset, part
+    shell.shared["train.seen"] = seen
+
+
+def _remember(shell: Shell, part: _Part) -> tuple[Any, list[Any], list[Any]]:
+    """A handler that keeps the form in the browser and says what differs from the preset; its inputs and outputs."""
+
+    def keep(made: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        if not made:  # the form does not yet show what the browser remembers
+            return gr.skip()
+        nested = part.form.read(values)
+        note, changed = _preset_note(shell, part.form, preset, nested, shell.lang(request))
+        return {"preset": preset, "values": nested}, note, gr.Button(visible=changed)
+
+    return keep, [part.made, part.preset, *part.form.inputs], [shell.form, part.note, part.reset]
+
+
+def _bind_preset(shell: Shell, part: _Part, seen: Any) -> None:
+    form, everything = part.form, [part.preset, *part.form.inputs]
+
+    def fill(preset: str, current: dict[str, Any], lang: str) -> list[Any]:
+        nested = preset_values(shell.engine, preset, current)
+        kept = {"preset": preset, "values": nested}
+        return [preset, *_show(form, nested, lang), kept, nested["data"]["train"], nested["model"]["base"]]
+
+    def use(kept: Any, preset: str, *values: Any, request: gr.Request) -> Any:
+        if isinstance(kept, dict) and kept.get("preset") == preset:
+            return gr.skip()  # the list was only opened and closed: what was changed stays
+        return fill(preset, form.read(values), shell.lang(request))
+
+    def reset(preset: str, *values: Any, request: gr.Request) -> Any:
+        return fill(preset, form.read(values), shell.lang(request))
+
+    filled = [*everything, shell.form, shell.dataset, shell.model]
+    seen(part.preset.input(shell.safe(use), [shell.form, *everything], filled, **QUIET))
+    seen(part.reset.click(shell.safe(reset), everything, filled, **QUIET))
+    shell.shared["train.fill"] = (fill, filled)
+
+
+def bind(shell: Shell) -> None:
+    """Follow the choices made on the other tabs, and bring back what was typed before a reload."""
+    part: _Part = shell.shared["train.parts"]
+    form = part.form
+    base, train = (form.field(path).widget for path in ("model.base", "data.train"))
+
+    everything = [part.preset, *form.inputs]
+
+    def restore(kept: dict, model: str, dataset: str, request: gr.Request) -> Any:
+        lang = shell.lang(request)
+        preset, nested, made = _remembered(shell, kept, model, dataset, lang)
+        return [preset, *_show(form, nested, lang), json.dumps(made)]
+
+    def chosen_model(value: str, request: gr.Request) -> Any:
+        if not value:
+            return gr.skip()
+        return gr.Dropdown(choices=form.names("model.base", shell.lang(request), value), value=value)
+
+    def chosen_data(dataset: str, made: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        if not dataset or not made:  # not until the form shows what the browser remembers
+            return gr.skip()
+        lang, before = shell.lang(request), form.read(values)
+        now = suited.follow(shell.engine, preset, before, json.loads(made), dataset, lang)
+        if now.values == before:
+            return [gr.skip() for _ in everything] + [json.dumps(now.questions)]
+        return [now.preset, *_show(form, now.values, lang), json.dumps(now.questions)]
+
+    loaded = shell.page.load(
+        shell.safe(restore), [shell.form, shell.model, shell.dataset], [*everything, part.made], **QUIET
+    )
+    moved = shell.model.change(shell.safe(chosen_model), shell.model, base, **QUIET)
+    other = shell.dataset.change(
+        shell.safe(chosen_data), [shell.dataset, part.made, *everything], [*everything, part.made], **QUIET
+    )
+    for event in (loaded, moved, other):
+        shell.shared["train.seen"](event)
+    for state, widget in ((shell.model, base), (shell.dataset, train)):
+        widget.input(lambda value: value, widget, state, **QUIET)
+
+
+def _show(form: Form, nested: dict[str, Any], lang: str) -> list[Any]:
+    """Values for all widgets; those chosen by name get the names that there are now."""
+    paths = [field.setting.path for field in form.fields]
+    return [
+        gr.Dropdown(choices=form.names(path, lang, value), value=value) if path in BY_NAME else value
+        for path, value in zip(paths, form.show(nested), strict=True)
+    ]
+
+
+def _remembered(
+    shell: Shell, kept: Any, model: str, dataset: str, lang: str
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """Preset, settings, and questions made from the data, for a page that was just opened."""
+    if isinstance(kept, dict) and isinstance(kept.get("values"), dict):
+        try:  # a newer version may know other settings: then the preset is used
+            nested = RunConfig.parse(kept["values"]).values()
+            return str(kept.get("preset", "")), nested, suited.questions(shell.engine, nested["data"]["train"])
+        except WorkbenchError:
+            pass
+    preset = first_preset(shell.engine, lang)
+    nested = preset_values(shell.engine, preset, {}) if preset else RunConfig().values()
+    if model:
+        put(nested, "model.base", model)
+    if not dataset:
+        return preset, nested, ()
+    now = suited.follow(shell.engine, preset, nested, (), dataset, lang)
+    return now.preset, now.values, now.questions
+
+
+def _preset_note(shell: Shell, form: Form, preset_id: str, nested: dict[str, Any], lang: str) -> tuple[str, bool]:
+    """What the preset is for and which settings are no longer as it says; and whether there are any."""
+    preset = next((preset for preset in shell.engine.presets() if preset.id == preset_id), None)
+    if preset is None:
+        return "", False
+    wanted, names = preset_values(shell.engine, preset_id, nested), []
+    for field in form.fields:
+        section, _, name = field.setting.path.partition(".")
+        if field.method not in (None, nested["method"]["kind"]):
+            continue
+        if nested[section].get(name) != wanted[section].get(name, field.setting.default):
+            names.append(field.setting.knob.label.to(lang))
+    said = [html.note(preset.about.to(lang))]
+    if names:
+        listed = (", " if lang == "en" else "、").join(names[:NAMED])
+        if len(names) > NAMED:
+            listed = _AND_MORE.with_(names=listed, n=len(names) - NAMED).to(lang)
+        said.append(html.note(_CHANGED.with_(names=listed).to(lang)))
+    return html.join(said), bool(names)
+
+
+def _with_ways_out(shell: Shell, nested: dict[str, Any], problems: Any) -> Any:
+    """`problems`; where the data does not suit the method, each says exactly what to choose."""
+    try:
+        return suited.explained(shell.engine, RunConfig.parse(nested), problems)
+    except WorkbenchError:
+        return problems
+
+
+def _look(shell: Shell, part: _Part, values: Any, shown: dict, lang: str) -> list[Any]:
+    """Problems at their fields, the card, and the YAML, for the form as it is now."""
+    form = part.form
+    nested = form.read(values)
+    kind = nested["method"]["kind"]
+    try:
+        config = RunConfig.parse(nested)
+        problems = suited.explained(shell.engine, config, shell.engine.check(config))
+    except WorkbenchError as error:
+        return _marks(part, error.problems, kind, shown, lang)
+    if problems:
+        return _marks(part, problems, kind, shown, lang, dump(config))
+    updates, now = form.mark([], kind, lang, shown)
+    return [*updates, now, _forecast_card(shell.engine.forecast(config), lang), dump(config)]
+
+
+def _marks(part: _Part, problems: Any, kind: str, shown: dict, lang: str, yaml: Any = None) -> list[Any]:
+    updates, now = part.form.mark(problems, kind, lang, shown)
+    rest = part.form.elsewhere(problems, kind)
+    lines = [_named(problem, lang) for problem in rest]
+    if now:
+        lines.append(_MARKED.with_(n=len(now)).to(lang))
+    card = html.card(_ALSO_FIX.to(lang), *lines, kind="problems")
+    return [*updates, now, card, gr.skip() if yaml is None else yaml]
+
+
+def _named(problem: Problem, lang: str) -> str:
+    said = sentence(problem, lang)
+    return f"{problem.field}: {said}" if problem.field else said
+
+
+def _forecast_card(forecast: Any, lang: str) -> str:
+    time = html.duration(forecast.seconds) if forecast.seconds is not None else _UNKNOWN_TIME
+    about = Text("about {time}", "约 {time}").with_(time=time) if forecast.seconds is not None else time
+    of = Text("about {need} of {all}", "约 {need}，共 {all}")
+    rows = [
+        (Text("Time", "时间"), about.to(lang)),
+        (
+            Text("Memory", "内存"),
+            of.with_(need=html.size(forecast.memory_bytes), all=html.size(forecast.memory_total)).to(lang),
+        ),
+        (Text("Steps", "步数"), f"{forecast.steps:,}"),
+        (Text("Rows learned", "学习的行"), f"{forecast.rows:,}"),
+        (Text("Rows kept for evaluation", "留作评估的行"), f"{forecast.evaluation_rows:,}"),
+        (
+            Text("Disk", "磁盘"),
+            Text("{need}, {free} free", "{need}，剩余 {free}")
+            .with_(need=html.size(forecast.disk_bytes), free=html.size(forecast.free_disk_bytes))
+            .to(lang),
+        ),
+    ]
+    warnings: list[Text] = []
+    if forecast.memory_bytes > forecast.memory_total:
+        warnings.append(_MEMORY_SHORT)
+    if forecast.disk_bytes > forecast.free_disk_bytes:
+        warnings.append(_DISK_SHORT)
+    said = [html.Markup(f'<p class="problem">{html.esc(warning.to(lang))}</p>') for warning in warnings]
+    return html.card(_BEFORE.to(lang), html.facts((label.to(lang), value) for label, value in rows), *said)
