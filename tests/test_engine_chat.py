@@ -9,7 +9,8 @@ import zipfile
 
 import pytest
 
-from tests.homes import make_home, tiny_config
+from tests.homes import losses, make_home, tiny_config
+from tests.steps import Hold
 from workbench.config.errors import WorkbenchError
 from workbench.engine import Engine
 
@@ -109,29 +110,34 @@ def test_the_merged_folder_is_a_plain_model_with_the_same_answer(trained):
     assert answer(engine, added) == answer(engine, run)
 
 
-def test_while_a_run_trains_its_own_model_answers_and_training_is_not_disturbed(trained):
-    from tests.homes import losses
-    from tests.test_engine_runs import at_step, wait_for
-
+def test_while_a_run_trains_its_own_model_answers_and_training_is_not_disturbed(trained, monkeypatch):
     engine, _ = trained
-    config = tiny_config(optimization={"max_steps": 40})
-    quiet, asked = engine.submit(config), engine.submit(config.changed({"output.name": "asked"}))
-    wait_for(engine, asked, at_step(2))
+    config = tiny_config(optimization={"max_steps": 8})
+    quiet = engine.submit(config)
+    assert engine.wait(quiet, 120)
+    before, after = Hold(monkeypatch, 2), Hold(monkeypatch, 4)
+    ask = engine._desk.ask
+    monkeypatch.setattr(engine._desk, "ask", lambda request: (ask(request), before.release()))
+    asked = engine.submit(config.changed({"output.name": "asked"}))
+    before.reached()
     text = answer(engine, asked, temperature=1.0)
+    after.reached()
     assert engine.run(asked).status == "running", "the answer came while it trained"
+    after.release()
     assert engine.wait(asked, 120)
     assert isinstance(text, str)
     assert losses(engine.events(quiet)) == losses(engine.events(asked))
 
 
-def test_another_model_cannot_be_asked_while_a_run_trains(trained):
-    from tests.test_engine_runs import at_step, wait_for
-
+def test_another_model_cannot_be_asked_while_a_run_trains(trained, monkeypatch):
     engine, _ = trained
-    run = engine.submit(tiny_config(optimization={"max_steps": 60}))
-    wait_for(engine, run, at_step(1))
+    hold = Hold(monkeypatch, 1)
+    run = engine.submit(tiny_config())
+    hold.reached()
     with pytest.raises(WorkbenchError) as caught:
         list(engine.chat("tiny", ASK))
     assert caught.value.code == "busy"
     engine.stop(run)
+    hold.release()
     assert engine.wait(run, 120)
+    assert engine.run(run).status == "stopped"

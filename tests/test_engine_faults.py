@@ -39,6 +39,12 @@ def test_the_same_start_from_two_tabs_is_one_run(engine):
     assert len(engine.runs()) == 1
 
 
+def test_the_same_start_after_the_first_is_over_is_another_run(engine):
+    first = engine.submit(tiny_config())
+    engine.store.update(first, status="completed")
+    assert engine.submit(tiny_config()) != first
+
+
 def test_of_two_who_resume_at_once_one_succeeds(engine):
     run, told, ready = stopped(engine, checkpoint=False), [], threading.Barrier(2)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.homes import largest_difference, losses, make_home, tiny_config, weights
+from tests.steps import at_step
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
@@ -36,22 +34,6 @@ def done(engine, config):
     run = engine.submit(config)
     assert engine.wait(run, WAIT)
     return engine.run(run)
-
-
-def wait_for(engine, run, found):
-    """Wait until an event of the run satisfies `found`."""
-    deadline, seen = time.monotonic() + WAIT, 0
-    while time.monotonic() < deadline:
-        for event in engine.events(run, seen):
-            seen = event["seq"]
-            if found(event):
-                return event
-        time.sleep(0.01)
-    raise AssertionError("the event did not come")
-
-
-def at_step(step):
-    return lambda event: event["type"] == "metrics" and event["step"] >= step
 
 
 def test_a_run_learns_and_leaves_everything_in_its_folder(engine):
@@ -94,19 +76,19 @@ def test_the_same_config_gives_the_same_losses_also_when_read_back_from_the_run(
     first = done(engine, tiny_config())
     config = RunConfig.parse(load_preset(engine.store.path(first.id) / "config.yaml").values)
     second = done(engine, config)
+    assert first.id != second.id
     assert losses(engine.events(first.id)) == losses(engine.events(second.id))
 
 
 @pytest.mark.parametrize("kind", ["lora", "none"])
-def test_stopped_and_resumed_it_ends_with_the_same_weights(engine, kind):
+def test_stopped_and_resumed_it_ends_with_the_same_weights(engine, monkeypatch, kind):
     sections = {"adapter": {"kind": kind, "dropout": 0.1 if kind == "lora" else 0.0}, "optimization": {"max_steps": 30}}
     whole = done(engine, tiny_config(**sections))
+    at_step(monkeypatch, 7, engine.stop)
     run = engine.submit(tiny_config(**sections))
-    wait_for(engine, run, at_step(7))
-    engine.stop(run)
     assert engine.wait(run, WAIT)
     stopped = engine.run(run)
-    assert stopped.status == "stopped" and 7 <= stopped.last_step < 30
+    assert stopped.status == "stopped" and stopped.last_step == 8, "the step under way is finished, no other begun"
     assert engine.result(run).is_dir(), "what was learned until the stop can be used"
     engine.resume(run)
     assert engine.wait(run, WAIT)
@@ -115,26 +97,25 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(engine, kind):
     assert largest_difference(weights(engine.store.path(run)), weights(engine.store.path(whole.id))) == 0.0
 
 
-def test_killed_and_resumed_it_ends_with_the_same_weights(home):
+@pytest.mark.parametrize("moment", [("step", "8"), ("save", "6")])
+def test_killed_and_resumed_it_ends_with_the_same_weights(home, moment):
     engine = Engine(home)
-    whole = done(engine, tiny_config(optimization={"max_steps": 30}))
+    whole = done(engine, tiny_config())
     expected, expected_losses = weights(engine.store.path(whole.id)), losses(engine.events(whole.id))
     file = home / "run.yaml"
     file.write_text((engine.store.path(whole.id) / "config.yaml").read_text())
     engine.close()
 
-    command = [sys.executable, "-m", "workbench", "train", str(file), "--home", str(home)]
-    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    for line in killed.stderr:
-        if line.startswith(("7/", "8/", "9/", "1")) and "loss" in line:
-            break
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    command = [sys.executable, "-m", "tests.steps", *moment, "train", str(file), "--home", str(home)]
+    killed = subprocess.run(command, capture_output=True, timeout=WAIT)
+    assert killed.returncode not in (0, 1), killed.stderr.decode()
 
     engine = Engine(home)
     try:
         run = next(record for record in engine.runs() if record.id != whole.id)
         assert run.status == "interrupted" and run.resumable
+        whole_ones = {"step": "checkpoint-6", "save": "checkpoint-3"}
+        assert engine.store.last_checkpoint(run.id).name == whole_ones[moment[0]]
         engine.resume(run.id)
         assert engine.wait(run.id, WAIT)
         assert engine.run(run.id).status == "completed"

@@ -115,7 +115,7 @@ def test_stopped_in_the_page_or_killed_the_run_ends_as_if_nothing_had_happened(t
         whole = runs_of(app.home)[0]["id"]
 
         _start_with_dropout(page, steps)
-        wait_until(lambda: _step(page) >= 30)
+        wait_until(lambda: _step(page) >= 15)
         page.locator("#run-stop").click()
         wait_until(lambda: runs_of(app.home)[0]["status"] == "stopped")
         stopped = runs_of(app.home)[0]
@@ -124,7 +124,7 @@ def test_stopped_in_the_page_or_killed_the_run_ends_as_if_nothing_had_happened(t
         wait_until(lambda: runs_of(app.home)[0]["status"] == "completed")
 
         _start_with_dropout(page, steps)
-        wait_until(lambda: _step(page) >= 30)
+        wait_until(lambda: _step(page) >= 15)
         app.kill()
         app.start()
         killed = runs_of(app.home)[0]

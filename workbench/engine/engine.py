@@ -121,7 +121,8 @@ class Engine:
         with self._starting:
             if self._just_started is not None:
                 same, run_id, when = self._just_started
-                if same == config and time.monotonic() - when < DOUBLE_CLICK and self.is_run(run_id):
+                just_now = same == config and time.monotonic() - when < DOUBLE_CLICK
+                if just_now and self.is_run(run_id) and self.store.get(run_id).active:
                     return run_id
             record = self.store.create(
                 config,
