@@ -1,6 +1,7 @@
 """Reading data files: what is understood, and what is refused with a file name and a line number."""
 
 import json
+import re
 
 import pytest
 
@@ -194,3 +195,27 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
         write_rows(path, [{"text": float("nan")}])
     assert read_rows(path) == [{"text": "old"}]
     assert [found.name for found in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+BAD = {
+    "{name: 1}": ("field name in double quotes", "字段名"),
+    '{"a": 1 "b": 2}': ("a comma", "逗号"),
+    '{"a" 1}': ("a colon", "冒号"),
+    '{"a": }': ("a value was expected at character 7", "第 7 个字符处应为一个值"),
+    '{"a": 1} {"b": 2}': ("after its end", "多余内容"),
+    '{"a": "x}': ("no closing quote", "缺少结束引号"),
+    '{"a": "x\ty"}': ("a line break or a tab", "换行或制表符"),
+    '{"a": "C:\\Users"}': ("has to be written twice", "写成两个"),
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_why_a_line_is_no_json_is_said_in_the_readers_language(tmp_path, line):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "fine"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(WorkbenchError) as caught:
+        read_rows(path)
+    english, chinese = (caught.value.message.to(lang) for lang in ("en", "zh"))
+    assert "line 2" in english and BAD[line][0] in english
+    assert "第 2 行" in chinese and BAD[line][1] in chinese
+    assert not re.search("[A-Za-z]{3,}", chinese.replace("rows.jsonl", "").replace("JSON", ""))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from workbench.config.errors import Problem
-from workbench.config.text import Text
+from workbench.config.text import Text, listed
 
 
 def rule_error(path: str, message: Text, hint: Text | None = None) -> PydanticCustomError:
@@ -23,13 +23,13 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
     return [_problem(detail, model) for detail in error.errors(include_url=False)]
 
 
-def suggestion(wrong: str, known: Iterable[str], listed: str = "") -> Text:
+def suggestion(wrong: str, known: Iterable[str]) -> Text:
     """ "Did you mean ...?", or else the list of what there is."""
     known = list(known)
     close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
     if close:
         return Text("Did you mean '{name}'?", "你是想用“{name}”吗？").with_(name=close[0])
-    return Text("There is: {names}.", "可用的有：{names}。").with_(names=listed or ", ".join(known))
+    return Text("There is: {names}.", "可用的有：{names}。").with_(names=listed(known))
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:

@@ -113,11 +113,10 @@ def _options_for(value: dict[str, Any]) -> MethodOptions:
     kind = value.get("kind", "sft")
     options = options_of(kind) if isinstance(kind, str) else None
     if options is None:
-        known = ", ".join(method_kinds())
         raise rule_error(
             "method.kind",
             Text("there is no method '{kind}'", "没有“{kind}”这种方法").with_(kind=kind),
-            suggestion(str(kind), method_kinds(), known),
+            suggestion(str(kind), method_kinds()),
         )
     return options.model_validate({**value, "kind": kind})
 

@@ -7,6 +7,8 @@ A `Text` is immutable and knows nothing about the page or about who is reading; 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,3 +46,14 @@ class Text:
 def same(text: str) -> Text:
     """A text that is the same in both languages: a name, a number, a file."""
     return Text("{text}", "{text}").with_(text=text)
+
+
+_ONE_MORE = Text("{before}, {name}", "{before}、{name}")
+
+
+def listed(names: Iterable[str | Text]) -> Text:
+    """A few names one after the other, as each language separates them; "-" when there is none."""
+    texts = [name if isinstance(name, Text) else same(name) for name in names]
+    if not texts:
+        return same("-")
+    return functools.reduce(lambda before, name: _ONE_MORE.with_(before=before, name=name), texts)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from workbench.config.disk import write_atomically
-from workbench.config.text import Text
+from workbench.config.text import Text, listed
 from workbench.data import limits
 from workbench.data.csv_rows import parse_csv
 from workbench.data.json_rows import parse_json
@@ -53,7 +53,7 @@ def read_data(path: Path) -> bytes:
     if path.suffix.lower() not in SUFFIXES:
         refuse(
             Text("the file {file} is not a data file that can be read", "文件 {file} 不是可以读取的数据文件"),
-            Text("Use one of these kinds: {kinds}.", "请使用以下类型之一：{kinds}。").with_(kinds=", ".join(SUFFIXES)),
+            Text("Use one of these kinds: {kinds}.", "请使用以下类型之一：{kinds}。").with_(kinds=listed(SUFFIXES)),
             file=name,
             code="file_type",
         )

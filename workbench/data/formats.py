@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, TypedDict
 
 from workbench.config.errors import Problem, WorkbenchError
-from workbench.config.text import Text
+from workbench.config.text import Text, listed
 from workbench.data.conversations import BadRow
 from workbench.data.converters import CONVERTERS, MEDIA_KEYS, Example, Row, detect, plain_keys
 
@@ -189,7 +189,7 @@ def _detect_set(rows: list[Row]) -> str:
     columns = sorted({key for row in rows[:20] for key in row})[:12]
     raise WorkbenchError(
         Text("the columns of this data set are not known: {columns}", "无法识别此数据集的列：{columns}").with_(
-            columns=", ".join(key[:40] for key in columns) or "-"
+            columns=listed(key[:40] for key in columns)
         ),
         Text(
             "Name them text; or prompt and completion; or instruction, input and output; or messages; "

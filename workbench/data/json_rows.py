@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from workbench.config.text import Text, same
+from workbench.config.text import Text, listed
 from workbench.data import limits
 from workbench.data.limits import check_count, check_line, line_too_long, refuse
 
@@ -24,7 +24,7 @@ def parse_json(text: str, name: str) -> list[Row]:
     except json.JSONDecodeError as error:
         if start == "{" and error.msg == "Extra data":  # one object a line in a file called .json
             return _parse_lines(text, name)
-        _bad_json(name, error.lineno, same(error.msg))
+        _bad_json(name, error.lineno, _reason(error))
     except _NotANumber as error:
         _bad_json(name, _line_of_constant(text, str(error)), _not_json(error))
     except (RecursionError, ValueError) as error:
@@ -47,7 +47,7 @@ def _parse_lines(text: str, name: str) -> list[Row]:
         try:
             row = json.loads(line, parse_constant=_no_constant)
         except json.JSONDecodeError as error:
-            _bad_json(name, number, same(error.msg))
+            _bad_json(name, number, _reason(error))
         except _NotANumber as error:
             _bad_json(name, number, _not_json(error))
         except (RecursionError, ValueError) as error:
@@ -71,7 +71,7 @@ def _list_inside(top: Any, name: str) -> list[Any]:
                     "the file {file} is a list of data sets, not a data set", "文件 {file} 是数据集清单，而不是数据集"
                 ),
                 Text("Give one of the files that it names: {files}.", "请选择它列出的文件之一：{files}。").with_(
-                    files=", ".join([str(entry["file_name"]) for entry in entries if "file_name" in entry][:5])
+                    files=listed([str(entry["file_name"]) for entry in entries if "file_name" in entry][:5])
                 ),
                 file=name,
                 code="dataset_info",
@@ -85,6 +85,43 @@ def _list_inside(top: Any, name: str) -> list[Any]:
         file=name,
         code="no_rows",
     )
+
+
+# What Python's parser says, by the beginning of its sentence, for people who write data and not programs.
+_REASONS = {
+    "Expecting property name": Text(
+        "a field name in double quotes was expected at character {column}", "第 {column} 个字符处应为双引号括起的字段名"
+    ),
+    "Expecting ',' delimiter": Text(
+        "a comma or a closing bracket is missing at character {column}", "第 {column} 个字符处缺少逗号或右括号"
+    ),
+    "Expecting ':' delimiter": Text("a colon is missing at character {column}", "第 {column} 个字符处缺少冒号"),
+    "Expecting value": Text("a value was expected at character {column}", "第 {column} 个字符处应为一个值"),
+    "Extra data": Text(
+        "there is more after its end, from character {column} on", "结束之后从第 {column} 个字符起还有多余内容"
+    ),
+    "Unterminated string": Text(
+        "the text that begins at character {column} has no closing quote", "从第 {column} 个字符开始的文本缺少结束引号"
+    ),
+    "Invalid control character": Text(
+        "a line break or a tab stands inside a text at character {column}; write \\n or \\t instead",
+        "第 {column} 个字符处的文本中有换行或制表符，请写成 \\n 或 \\t",
+    ),
+    "Invalid \\": Text(
+        "the backslash at character {column} has to be written twice", "第 {column} 个字符处的反斜杠需要写成两个"
+    ),
+    "Illegal trailing comma": Text(
+        "there is one comma too many at character {column}", "第 {column} 个字符处多了一个逗号"
+    ),
+}
+
+
+def _reason(error: json.JSONDecodeError) -> Text:
+    """Why the parser stopped, and where in the line, in the reader's words."""
+    for beginning, text in _REASONS.items():
+        if error.msg.startswith(beginning):
+            return text.with_(column=error.colno)
+    return Text("it cannot be read at character {column}", "第 {column} 个字符处无法读取").with_(column=error.colno)
 
 
 class _NotANumber(Exception):

@@ -24,7 +24,7 @@ from typing import Any
 
 from workbench.config.disk import disk_errors, disk_full, free_bytes, slug, write_atomically, write_json
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text, same
+from workbench.config.text import Text, listed, same
 from workbench.data.files import SUFFIXES, parse_rows, read_data, rows_as_jsonl
 from workbench.data.formats import DataProblem, Example, Inspection, Row, inspect_rows
 
@@ -124,7 +124,7 @@ class DataLibrary:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
         raise WorkbenchError(
             Text('there is no data set "{name}"', "没有名为“{name}”的数据集").with_(name=name[:MAX_NAME]),
-            Text("Choose one of: {known}.", "可选：{known}。").with_(known=", ".join(close)) if close else None,
+            Text("Choose one of: {known}.", "可选：{known}。").with_(known=listed(close)) if close else None,
             code="unknown_dataset",
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text, same
+from workbench.config.text import Text, listed, same
 from workbench.models.files import ModelFiles, check_folder, model_error, read_json_object
 
 __all__ = ["ModelCatalog", "ModelInfo", "check_folder"]
@@ -76,9 +76,7 @@ class ModelCatalog:
         if path is None:
             raise model_error(
                 Text("There is no model called {name}.", "没有名为 {name} 的模型。").with_(name=wanted),
-                Text("Choose one of: {names}.", "可选：{names}。").with_(
-                    names=", ".join(info.id for info in self.list()) or "-"
-                ),
+                Text("Choose one of: {names}.", "可选：{names}。").with_(names=listed(info.id for info in self.list())),
                 code="unknown_model",
             )
         info = self._describe(wanted, path)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text
+from workbench.config.text import Text, listed
 from workbench.data.formats import FORMAT_NAMES, KIND_NAMES
 from workbench.ui import html
 
@@ -155,10 +155,10 @@ def _short(text: str, lang: str) -> str:
 
 def _problem(problem: dict[str, Any], lang: str) -> html.Markup:
     rows = list(problem["rows"])
-    listed = ", ".join(str(row) for row in rows[:LISTED_ROWS])
-    where = (_ROWS if len(rows) > 1 else _ONE_ROW).with_(rows=listed)
+    numbers = listed(str(row) for row in rows[:LISTED_ROWS])
+    where = (_ROWS if len(rows) > 1 else _ONE_ROW).with_(rows=numbers)
     if len(rows) > LISTED_ROWS:
-        where = _AND_MORE.with_(rows=listed, n=len(rows) - LISTED_ROWS)
+        where = _AND_MORE.with_(rows=numbers, n=len(rows) - LISTED_ROWS)
     badge = html.badge(_LEFT_OUT.to(lang), "tight") if problem.get("left_out", True) else ""
     message = html.esc(problem["message"].to(lang))
     return html.Markup(f"{message} {badge}<small>{html.esc(where.to(lang))}</small>")

@@ -13,7 +13,7 @@ from typing import Any
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
-from workbench.config.text import Text
+from workbench.config.text import Text, listed
 from workbench.data.formats import KIND_NAMES
 from workbench.methods import METHODS
 
@@ -155,16 +155,17 @@ def _preset_for(engine: Any, kind: str, base: str, dataset: str, lang: str) -> P
     return min(ranked, key=lambda entry: entry[:4])[-1] if ranked else None
 
 
+_QUOTED = Text("“{name}”", "“{name}”")
+
+
 def _way_out(info: Any, infos: Any, method: Any, train: bool) -> Text:
     usable = [other for other in infos if other.kind in method.data_kinds and not getattr(other, "problem", None)]
     names = [other.name for other in usable[:NAMED_SETS]]
     other = method_for(info.kind) if train else None
     first = _SET_METHOD.with_(method=METHODS[other].label) if other else None
     if names:
-        listed = Text(
-            ", ".join(f"“{name.to('en')}”" for name in names), "、".join(f"“{name.to('zh')}”" for name in names)
-        )
-        return _CHOOSE.with_(first=first, names=listed) if first else _CHOOSE_ONLY.with_(names=listed)
+        quoted = listed(_QUOTED.with_(name=name) for name in names)
+        return _CHOOSE.with_(first=first, names=quoted) if first else _CHOOSE_ONLY.with_(names=quoted)
     kinds = [KIND_NAMES.get(kind, Text(kind, kind)) for kind in method.data_kinds]
     needed = Text(" or ".join(kind.en for kind in kinds), "或".join(kind.zh for kind in kinds))
     return _BRING.with_(first=first, kinds=needed) if first else _BRING_ONLY.with_(kinds=needed)

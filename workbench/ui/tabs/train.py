@@ -16,7 +16,7 @@ import gradio as gr
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.run import RunConfig, put
-from workbench.config.text import Text, same
+from workbench.config.text import Text, listed, same
 from workbench.ui import html, suited
 from workbench.ui.form import BY_NAME, KIND, Form, sentence
 from workbench.ui.shell import QUIET, Shell
@@ -271,13 +271,13 @@ def _preset_note(shell: Shell, form: Form, preset_id: str, nested: dict[str, Any
         if field.method not in (None, nested["method"]["kind"]):
             continue
         if nested[section].get(name) != wanted[section].get(name, field.setting.default):
-            names.append(field.setting.knob.label.to(lang))
+            names.append(field.setting.knob.label)
     said = [html.note(preset.about.to(lang))]
     if names:
-        listed = (", " if lang == "en" else "、").join(names[:NAMED])
+        some = listed(names[:NAMED])
         if len(names) > NAMED:
-            listed = _AND_MORE.with_(names=listed, n=len(names) - NAMED).to(lang)
-        said.append(html.note(_CHANGED.with_(names=listed).to(lang)))
+            some = _AND_MORE.with_(names=some, n=len(names) - NAMED)
+        said.append(html.note(_CHANGED.with_(names=some).to(lang)))
     return html.join(said), bool(names)
 
 
