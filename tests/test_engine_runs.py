@@ -186,6 +186,18 @@ def test_what_cannot_work_is_refused_at_its_field_before_anything_is_written(eng
     assert engine.runs() == []
 
 
+def test_a_data_set_is_counted_as_the_run_will_read_it(engine):
+    roomy, tight = (engine.inspect("talk", "tiny", length, "answers") for length in (64, 16))
+    assert roomy["rows"] == tight["rows"] == 48
+    assert roomy["cut"] == 0 and 0 < tight["learned_tokens"] < roomy["learned_tokens"]
+    assert engine.inspect("talk", "tiny", 64, "all")["learned_tokens"] > roomy["learned_tokens"]
+    for length, learn, field in ((-1, "answers", "data.max_length"), (64, "nothing", "data.learn")):
+        for look in (engine.inspect, lambda data, *rest: engine.coloured(data, 0, *rest)):
+            with pytest.raises(WorkbenchError) as caught:
+                look("talk", "tiny", length, learn)
+            assert caught.value.field == field
+
+
 def test_a_model_without_chat_template_is_refused_for_conversations(engine, home):
     (home / "models" / "tiny" / "chat_template.jinja").unlink(missing_ok=True)
     config = home / "models" / "tiny" / "tokenizer_config.json"

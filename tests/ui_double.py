@@ -132,6 +132,7 @@ class FakeEngine:
         self.models, self.data = FakeModels(self.home), FakeData(self.home)
         self.problems: list[Problem] = []
         self.submitted: list[RunConfig] = []
+        self.inspected: list[tuple[Any, ...]] = []
         self.asked: list[tuple[str, bool, list[dict[str, str]]]] = []
         self.warmed = self.closed = False
         self._runs: dict[str, _Run] = {}
@@ -169,6 +170,7 @@ class FakeEngine:
 
     def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
         """What is in a data set."""
+        self.inspected.append((dataset_id, model_id, max_length, learn))
         info = self.data.get(dataset_id)
         return {
             "format": info.format, "kind": info.kind, "rows": info.rows, "problems": [], "tokens": info.rows * 34,

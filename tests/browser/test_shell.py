@@ -62,6 +62,14 @@ def guide_click(page: Any) -> str:
     return page.inner_text("#guide-next")
 
 
+def kept(page: Any, changed: str) -> None:
+    """Wait until the browser has kept a change of the form: the line that names it comes with the same answer."""
+    page.wait_for_function(
+        "name => document.querySelector('#train-preset-note')?.innerText.split('Changed')[1]?.includes(name)",
+        arg=changed,
+    )
+
+
 @pytest.mark.parametrize(
     ("lang", "talk", "data"), [("en", "Talk to it", "pirate-voice"), ("zh", "和它聊聊", "wuxia-voice")]
 )
@@ -99,10 +107,8 @@ def test_the_switch_turns_the_whole_page_chinese_and_loses_nothing_typed(double:
     page = open_page(double.url)
     show(page, "train")
     page.wait_for_selector("#train-forecast .facts")
-    kept = page.evaluate("localStorage.getItem('workbench-form')")
+    page.wait_for_selector("#train-preset-note .note")
     page.fill("#field-optimization-learning_rate input", "0.0123")
-    page.press("#field-optimization-learning_rate input", "Tab")
-    page.wait_for_function("kept => localStorage.getItem('workbench-form') !== kept", arg=kept)
     page.click("[data-set-lang=zh]")
     page.wait_for_selector("html[data-lang=zh]")
     page.wait_for_selector("#chip-run")
@@ -179,6 +185,19 @@ def test_a_preset_fills_the_form(double: Double, open_page: Any) -> None:
     page.locator("[role=option]").filter(has_text="First run in Chinese").click()
     page.wait_for_function("() => document.querySelector('#field-optimization-batch_size input').value === '4'")
     assert page.input_value("#field-data-train input") == "Wuxia voice (Chinese)"
+
+
+def test_the_numbers_on_the_data_tab_follow_the_longest_row_of_the_train_tab(double: Double, open_page: Any) -> None:
+    page = open_page(double.url)
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    page.fill("#field-data-max_length input", "48")
+    page.press("#field-data-max_length input", "Tab")
+    kept(page, "Longest row")
+    show(page, "data")
+    wait_until(lambda: double.engine.inspected and double.engine.inspected[-1][2:] == (48, "answers"))
+    page.locator("#data-view label").filter(has_text="as the model").click()
+    page.wait_for_function("() => document.querySelector('#data-rows').innerText.includes('48 tokens')")
 
 
 def test_the_model_chosen_on_one_tab_is_the_one_that_trains(double: Double, open_page: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
 from workbench.data.library import DataLibrary, Examples
 from workbench.engine.events import EventLog
@@ -61,6 +62,7 @@ class Views:
         """Format, kind, rows, problems, and the counts of tokens."""
         from workbench.data.tokens import encode_many, statistics
 
+        _check(max_length, learn)
         loaded = self._data.load(dataset_id, allow_paths=allow_paths)
         model = self._models.resolve(model_id, allow_paths)
         key = (loaded.fingerprint, model.folder, max_length, learn)
@@ -87,6 +89,7 @@ class Views:
         """Pieces of one row, as it will be rendered, learned and cut."""
         from workbench.data.tokens import colour_example
 
+        _check(max_length, learn)
         rows = self._data.examples(dataset_id, max(row, 0), 1, allow_paths)
         if not rows:
             raise WorkbenchError(
@@ -108,6 +111,11 @@ class Views:
                     self._tokenizers.clear()
                 self._tokenizers[folder] = known
         return known
+
+
+def _check(max_length: int, learn: str) -> None:
+    """Refuse what a run would refuse: these come from the page."""
+    RunConfig.parse({"data": {"max_length": max_length, "learn": learn}})
 
 
 def last_step(log: EventLog) -> tuple[int, int]:

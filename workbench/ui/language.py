@@ -91,9 +91,19 @@ def head_script(default: str | None) -> str:
     Args:
         default: "en" or "zh" for readers who have not chosen yet; None asks their browser.
     """
-    settings = json.dumps({"cookie": COOKIE, "default": default, "titles": PAGE_TITLE.as_dict(), "builtIn": BUILT_IN})
+    settings = json.dumps(
+        {
+            "cookie": COOKIE,
+            "default": default,
+            "titles": PAGE_TITLE.as_dict(),
+            "builtIn": BUILT_IN,
+            "patience": PATIENCE,
+        }
+    )
     return f"<script>({_SCRIPT})({settings});</script>"
 
+
+PATIENCE = 3000  # milliseconds after the last key in which the switch waits for what was typed
 
 _SCRIPT = """function (settings) {
   function stored() {
@@ -123,11 +133,21 @@ _SCRIPT = """function (settings) {
   document.documentElement.dataset.lang = lang;
   document.title = settings.titles[lang];
   document.addEventListener("DOMContentLoaded", function () { document.title = settings.titles[lang]; });
+  // What was typed a moment ago is still on its way to the browser's store: a reload would lose it.
+  var typed = 0, before = null;
+  function form() { try { return localStorage.getItem("workbench-form"); } catch (e) { return null; } }
+  document.addEventListener("input", function (event) {
+    if (event.target.closest("#tab-train")) { typed = Date.now(); before = form(); }
+  }, true);
+  function afterTyping(then) {
+    if (Date.now() - typed > settings.patience || form() !== before) then();
+    else setTimeout(afterTyping, 50, then);
+  }
   document.addEventListener("click", function (event) {
     var button = event.target.closest && event.target.closest("[data-set-lang]");
     if (!button || button.dataset.setLang === lang) return;
     keep(button.dataset.setLang);
-    location.reload();
+    afterTyping(function () { location.reload(); });
   });
   if (lang !== "zh") return;
   function translate(element) {

@@ -6,6 +6,7 @@ of the same handler, and nobody waits for them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.run import RunConfig
 from workbench.config.sections import DataSection
 from workbench.config.text import Text
 from workbench.ui import html, rowhtml
@@ -39,7 +41,7 @@ _AS_CHATS = Text("as people read them", "按人读的样子")
 _AS_TOKENS = Text("as the model sees them", "按模型看到的样子")
 _LEGEND = Text(
     "Green is what the model learns; grey it only reads; struck out is cut off, because a row may have {limit} tokens "
-    "at most (a setting on the Train tab).",
+    "at most, as the Train tab says now.",
     "绿色是模型要学的；灰色只读不学；划掉的会被截断，因为每行最多 {limit} 个词元（可在“训练”页修改）。",
 )
 _COUNTING = Text("Counting tokens… The first time this takes a few seconds.", "正在统计词元……第一次需要几秒钟。")
@@ -65,8 +67,10 @@ class DataPage:
     dataset: str = ""
     model: str = ""
     start: int = 0
-    busy_with: tuple[str, str] | None = None
-    """(data set, model) whose numbers are being made: a second event for the same ones has nothing to add."""
+    limits: tuple[int, str] = (0, "")
+    """How long a row may be, and what is learned of it: as the Train tab says."""
+    busy_with: tuple[Any, ...] | None = None
+    """Data set, model and limits whose numbers are being made: a second event for the same has nothing to add."""
 
 
 def build(shell: Shell) -> None:
@@ -116,15 +120,17 @@ def bind(shell: Shell) -> None:
         state.open = True
 
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
-    given = [ours["page"], shell.dataset, shell.model, ours["view"]]
+    given = [ours["page"], shell.dataset, shell.model, shell.form, ours["view"]]
     on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
     shell.dataset.change(shell.safe(show), given, ours["outputs"], **slow)
 
 
-def limits() -> tuple[int, str]:
-    """How long a row may be and what is learned of it, while nobody has said otherwise."""
-    fields = DataSection.model_fields
-    return fields["max_length"].default, fields["learn"].default
+def limits(form: Any) -> tuple[int, str]:
+    """How long a row may be and what is learned of it, from the Train tab's form as the browser keeps it."""
+    data = DataSection()
+    with contextlib.suppress(KeyError, TypeError, WorkbenchError):  # no form yet, or one that is not right yet
+        data = RunConfig.parse({"data": form["values"]["data"]}).data
+    return data.max_length, data.learn
 
 
 def choices(infos: list[Any], lang: str) -> list[tuple[str, str]]:
@@ -148,7 +154,7 @@ def count_of(info: Any) -> int:
 
 
 def _shower(shell: Shell) -> Any:
-    def show(page: DataPage, wanted: str, model: str, view: str, request: gr.Request) -> Iterator[Any]:
+    def show(page: DataPage, wanted: str, model: str, form: Any, view: str, request: gr.Request) -> Iterator[Any]:
         if not page.open:
             yield NOTHING  # a generator without a yield would empty all its outputs
             return
@@ -157,13 +163,13 @@ def _shower(shell: Shell) -> Any:
         if info is None:
             yield [gr.Dropdown(choices=[]), "", html.note(_NONE.to(lang)), *NOTHING[3:]]
             return
-        doing = (info.id, model)
+        doing = (info.id, model, limits(form))
         if page.busy_with == doing:
             yield NOTHING
             return
         page.busy_with = doing
         try:
-            yield from _stages(shell, page, info, infos, model, view, lang)
+            yield from _stages(shell, page, info, infos, doing, view, lang)
         finally:
             if page.busy_with == doing:
                 page.busy_with = None
@@ -172,23 +178,23 @@ def _shower(shell: Shell) -> Any:
 
 
 def _stages(
-    shell: Shell, page: DataPage, info: Any, infos: list[Any], model: str, view: str, lang: str
+    shell: Shell, page: DataPage, info: Any, infos: list[Any], doing: tuple[Any, ...], view: str, lang: str
 ) -> Iterator[list[Any]]:
     """First the rows, then the numbers."""
-    if (info.id, model) != (page.dataset, page.model):
+    if doing[:2] != (page.dataset, page.model):
         page.start = 0
-    page.dataset, page.model = info.id, model
+    page.dataset, page.model, page.limits = doing
     head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), info.id, rowhtml.about(info, lang)]
     tail = [gr.Button(visible=not info.shipped), gr.Column(visible=False)]
     rows: list[Any] = []
     for rows in _rows(shell, page, view, lang):
         yield [*head, rowhtml.tiles({"rows": info.rows}, lang), html.note(_COUNTING.to(lang)), *tail, *rows]
     try:
-        counts = shell.engine.inspect(info.id, model, *limits())
-        shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, limits()[0], lang)]
+        counts = shell.engine.inspect(page.dataset, page.model, *page.limits)
+        shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], lang)]
     except WorkbenchError as error:
         shown = [rowhtml.tiles({"rows": info.rows}, lang), rowhtml.error(error, lang)]
-    if page.busy_with == (info.id, model):  # else somebody has chosen another one meanwhile
+    if page.busy_with == doing:  # else somebody has chosen another one meanwhile
         yield [*head, *shown, *tail, *rows]
 
 
@@ -215,7 +221,7 @@ def _rows(shell: Shell, page: DataPage, view: str, lang: str) -> Iterator[list[A
         yield [rowhtml.conversations(shell.engine.sample(info.id, start, last - start), start, lang), *rest]
         return
     yield [html.note(_COLOURING.to(lang)), *rest]
-    limit, learn = limits()
+    limit, learn = page.limits
     try:
         pieces = [shell.engine.coloured(info.id, row, page.model, limit, learn) for row in range(start, last)]
         legend = html.note(_LEGEND.with_(limit=limit).to(lang))
