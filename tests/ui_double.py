@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import workbench.methods  # noqa: F401 - makes the methods' options known
-from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.errors import Problem, StopRequested, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
@@ -319,8 +319,16 @@ class FakeEngine:
         path.write_bytes(b"PK\x05\x06" + bytes(18))
         return path
 
-    def merge(self, run_id: str, folder: Path | None = None, dtype: str = "fp32", **watched: Any) -> Path:
-        """A folder with the merged model."""
+    def merge(
+        self, run_id: str, folder: Path | None = None, dtype: str = "fp32", *, progress: Any = None,
+        stop: threading.Event | None = None,
+    ) -> Path:  # fmt: skip
+        """A folder with the merged model, after ten steps."""
+        for step in range(10):
+            if stop is not None and stop.wait(0.2):
+                raise StopRequested
+            if progress is not None:
+                progress(Text("Merging", "正在合并"), step, 10)
         path = folder or self.home / "runs" / self._get(run_id).record.id / "exports" / "merged"
         path.mkdir(parents=True, exist_ok=True)
         return path

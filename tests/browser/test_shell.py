@@ -13,6 +13,7 @@ import pytest
 from tests.browser.conftest import TABS, free_port, show, wait_until
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
+from workbench.config.run import RunConfig
 
 environment()
 
@@ -248,3 +249,16 @@ def test_the_second_workbench_takes_the_next_port(double: Double, tmp_path: Path
         socket.create_connection(("127.0.0.1", second.port), timeout=5).close()
     finally:
         second.close()
+
+
+def test_making_the_model_folder_can_be_stopped(double: Double, open_page: Any) -> None:
+    double.engine.finish(double.engine.submit(RunConfig()))
+    page = open_page(double.url)
+    show(page, "export")
+    page.click("#export-merge")
+    wait_until(lambda: page.locator("#export-merge-note").inner_text().strip())
+    assert page.is_disabled("#export-merge")
+    page.click("#export-stop")
+    page.wait_for_function("() => document.querySelector('#export-merge-note').innerText.includes('Stopped')")
+    page.wait_for_selector("#export-merge:not([disabled])")
+    assert page.is_disabled("#export-stop")

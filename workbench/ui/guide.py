@@ -258,8 +258,16 @@ def _record(shell: Shell, run_id: str) -> Any:
         return None
 
 
-# Puts the example question into the Chat tab's box and presses its button. The tab may just be opening.
+# Shows what the guide speaks of: the answers that change while it learns; or puts the example question into the Chat tab's
+# box and presses its button. The tab may just be opening.
 _ASK_JS = """async (action) => {
+  if (action === 'watch') {
+    for (let n = 0; n < 40; n++) {
+      const place = document.querySelector('#run-answers');
+      if (place && place.getClientRects().length) { place.scrollIntoView({ behavior: 'smooth', block: 'center' }); return; }
+      await new Promise(r => setTimeout(r, 100));
+    }
+  }
   if (action !== 'ask' && action !== 'talk') return;
   const examples = %(examples)s, lang = document.documentElement.dataset.lang === 'zh' ? 'zh' : 'en';
   for (let n = 0; n < 40; n++) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.config.errors import StopRequested
 from workbench.config.text import Text
 from workbench.ui import html, runhtml
 from workbench.ui.shell import QUIET, Shell
@@ -56,6 +58,8 @@ _MERGING = Text(
     "Making the model folder… This takes as long as loading and writing the model.",
     "正在生成模型文件夹……所需时间相当于读取并写入一次模型。",
 )
+_STOP = Text("Stop", "停止")
+_STOPPED = Text("Stopped. Nothing was left behind.", "已停止，没有留下任何文件。")
 _ZIP_DONE = Text("The zip is ready ({size}).", "zip 已生成（{size}）。")
 _FOLDER_DONE = Text("The model is in this folder:", "模型在这个文件夹里：")
 _CARD = Text("Model card (README.md)", "模型卡（README.md）")
@@ -70,6 +74,16 @@ _FACTS = (
     (Text("loss", "损失"), lambda run: runhtml.number("loss", run.train_loss)),
     (Text("evaluation loss", "评估损失"), lambda run: runhtml.number("eval_loss", run.eval_loss)),
 )
+
+
+class Making:
+    """The folder that an open page is having made; `stop` ends that. Lives in its session's memory."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Making:
+        return Making()  # every session starts with one of its own; an Event cannot be copied
 
 
 def build(shell: Shell) -> None:
@@ -96,7 +110,9 @@ def build(shell: Shell) -> None:
                     [(shell.text(text), name) for name, text in _DTYPES.items()], value="auto",
                     label=shell.text(_PRECISION), filterable=False, elem_id="export-dtype",
                 )  # fmt: skip
-                make_folder = gr.Button(shell.text(_MAKE_FOLDER), elem_id="export-merge")
+                with gr.Row():
+                    make_folder = gr.Button(shell.text(_MAKE_FOLDER), scale=3, min_width=160, elem_id="export-merge")
+                    stop = gr.Button(shell.text(_STOP), interactive=False, scale=1, min_width=80, elem_id="export-stop")
                 folder_note = panel("export-merge-note")
         with gr.Accordion(shell.text(_CARD), open=False, elem_id="export-card-fold"):
             card = panel("export-card")
@@ -109,9 +125,11 @@ def build(shell: Shell) -> None:
         shell.safe(_shower(shell)), choice, outputs, **QUIET
     )
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    zipped, merged = [make_zip, download, zip_note, card], [make_folder, folder_note, card]
+    zipped, merged = [make_zip, download, zip_note, card], [make_folder, stop, folder_note, card]
+    making = gr.State(Making())
     make_zip.click(shell.safe(_zipper(shell, download)), choice, zipped, **slow)
-    make_folder.click(shell.safe(_merger(shell)), [choice, dtype], merged, **slow)
+    make_folder.click(shell.safe(_merger(shell)), [making, choice, dtype], merged, **slow)
+    stop.click(lambda state: state.stop.set(), making, None, **QUIET)
 
 
 def bind(shell: Shell) -> None:
@@ -165,10 +183,11 @@ def _zipper(shell: Shell, download: gr.DownloadButton) -> Any:
 
 
 def _merger(shell: Shell) -> Any:
-    def make(run_id: str, dtype: str, request: gr.Request) -> Iterator[Any]:
-        lang, ready = shell.lang(request), gr.Button(interactive=True)
-        yield gr.Button(interactive=False), html.card("", html.progress(None, _MERGING.to(lang))), gr.skip()
-        steps = reported(lambda progress: shell.engine.merge(run_id, None, dtype, progress=progress))
+    def make(making: Making, run_id: str, dtype: str, request: gr.Request) -> Iterator[Any]:
+        lang, on, off = shell.lang(request), gr.Button(interactive=True), gr.Button(interactive=False)
+        making.stop = stop = threading.Event()
+        yield off, on, html.card("", html.progress(None, _MERGING.to(lang))), gr.skip()
+        steps = reported(lambda progress: shell.engine.merge(run_id, None, dtype, progress=progress, stop=stop))
         try:
             while True:
                 try:
@@ -177,12 +196,15 @@ def _merger(shell: Shell) -> Any:
                     folder = end.value
                     break
                 share = done / total if total else None
-                yield gr.skip(), html.card("", html.progress(share, text.to(lang))), gr.skip()
+                yield gr.skip(), gr.skip(), html.card("", html.progress(share, text.to(lang))), gr.skip()
+        except StopRequested:
+            yield on, off, html.note(_STOPPED.to(lang)), gr.skip()
+            return
         except Exception:
-            yield ready, "", gr.skip()
+            yield on, off, "", gr.skip()
             raise
         place = html.Markup(f"<code>{html.esc(folder)}</code>")
-        yield ready, html.card(_FOLDER_DONE.to(lang), place), _card(_folder_card(folder), lang)
+        yield on, off, html.card(_FOLDER_DONE.to(lang), place), _card(_folder_card(folder), lang)
 
     return make
 
