@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.homes import largest_difference, losses, make_home, tiny_config, weights
 from tests.steps import at_step
+from tests.tiny_models import make_base
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
@@ -95,6 +97,35 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(engine, monkeypatch, 
     assert engine.run(run).status == "completed"
     assert losses(engine.events(run)) == losses(engine.events(whole.id))
     assert largest_difference(weights(engine.store.path(run)), weights(engine.store.path(whole.id))) == 0.0
+
+
+@pytest.mark.parametrize(("changed", "field"), [("data", "data.train"), ("base", "model.base")])
+def test_a_run_does_not_go_on_with_other_data_or_another_base_than_it_began_with(
+    engine, home, monkeypatch, changed, field
+):
+    at_step(monkeypatch, 4, engine.stop)
+    run = engine.submit(tiny_config())
+    assert engine.wait(run, WAIT)
+    file = engine.data.resolve("talk") if changed == "data" else home / "models" / "tiny"
+    kept = home / "kept"
+    if changed == "data":
+        kept.write_text(file.read_text())
+        file.write_text("".join(reversed(file.read_text().splitlines(keepends=True))))
+    else:
+        file.rename(kept)
+        make_base(file, seed=1)
+    engine.resume(run)
+    assert engine.wait(run, WAIT)
+    record = engine.run(run)
+    assert record.status == "failed" and record.error["field"] == field
+    if changed == "data":
+        file.write_text(kept.read_text())
+    else:
+        shutil.rmtree(file)
+        kept.rename(file)
+    engine.resume(run)
+    assert engine.wait(run, WAIT)
+    assert engine.run(run).status == "completed", "with what it began with it goes on"
 
 
 @pytest.mark.parametrize("moment", [("step", "8"), ("save", "6")])

@@ -31,6 +31,7 @@ from workbench.engine.runs import RESUMABLE, RunRecord, RunStore
 from workbench.engine.views import Status
 from workbench.engine.worker import Worker
 from workbench.models.catalog import ModelCatalog
+from workbench.models.fingerprint import fingerprint
 
 DOUBLE_CLICK = 2.0  # seconds in which the same Start again, also in another tab, means the same run
 SAVE_SECONDS = 60.0  # how long closing waits for a running training to save itself
@@ -129,6 +130,7 @@ class Engine:
                 model_id=model.folder.name if model.shipped is False else model.id,
                 dataset=Path(loaded.info.id).stem,
                 dataset_fingerprint=loaded.fingerprint,
+                base_fingerprint=fingerprint(model.folder),
             )
             self._just_started = (config, record.id, time.monotonic())
             return self._enqueue(record.id)

@@ -21,8 +21,9 @@ from workbench.engine.desk import Desk
 from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged
 from workbench.engine.lease import Lease
 from workbench.engine.runlog import redact, run_log
-from workbench.engine.runs import RunStore, now_iso
+from workbench.engine.runs import RunRecord, RunStore, now_iso
 from workbench.models.catalog import ModelCatalog
+from workbench.models.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from workbench.engine.training import Outcome, TrainingJob
@@ -82,17 +83,8 @@ class RunJobs:
         config = self._store.config(run_id)
         base = self._models.resolve(config.model.base, allow_paths=True)
         loaded = self._data.load(config.data.train, allow_paths=True)
-        recorded = self._store.get(run_id).dataset_fingerprint
-        if checkpoint is not None and recorded and recorded != loaded.fingerprint:
-            raise WorkbenchError(
-                Text("the training data has changed since this run began", "训练数据在这个运行开始之后被改动过"),
-                Text(
-                    "Put the old data back, or start a new run with the new data.",
-                    "请恢复原来的数据，或用新数据开始新的运行。",
-                ),
-                field="data.train",
-                code="data_changed",
-            )
+        if checkpoint is not None:
+            _check_unchanged(self._store.get(run_id), loaded.fingerprint, fingerprint(base.folder))
         check_rows(loaded.examples)
         evaluation = None
         if config.data.eval:
@@ -143,6 +135,30 @@ class RunJobs:
             logger.exception(
                 "the run's failure could not be written"
             )  # a full disk: recovery marks it at the next start
+
+
+def _check_unchanged(record: RunRecord, dataset: str, base: str) -> None:
+    """Refuse to go on from a checkpoint with another data set or base model than it was made with."""
+    if record.dataset_fingerprint not in (None, dataset):
+        raise WorkbenchError(
+            Text("the training data has changed since this run began", "训练数据在这个运行开始之后被改动过"),
+            Text(
+                "Put the old data back, or start a new run with the new data.",
+                "请恢复原来的数据，或用新数据开始新的运行。",
+            ),
+            field="data.train",
+            code="data_changed",
+        )
+    if record.base_fingerprint not in (None, base):
+        raise WorkbenchError(
+            Text("the base model has changed since this run began", "基座模型在这个运行开始之后被改动过"),
+            Text(
+                "Put the old model back, or start a new run with the new one.",
+                "请恢复原来的模型，或用新模型开始新的运行。",
+            ),
+            field="model.base",
+            code="base_changed",
+        )
 
 
 class _Reporter:

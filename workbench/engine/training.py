@@ -9,6 +9,7 @@ import json
 import random
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ from workbench.models.loading import check_vocabulary, load_model, load_tokenize
 
 EVALUATION_ROWS = 200  # at most so many rows are kept back from the training data
 ANSWER_TOKENS = 96
+REPORT_SECONDS = 0.5
 
 
 @dataclass
@@ -201,7 +203,9 @@ def _build(
         arguments=arguments,
         callbacks=[callback],
         stop=job.stop,
-        progress=lambda done, total: job.emit(_stage("reading", Text("Reading the data", "正在读取数据"), done, total)),
+        progress=_now_and_then(
+            lambda done, total: job.emit(_stage("reading", Text("Reading the data", "正在读取数据"), done, total))
+        ),
         report=lambda text: job.emit(ProblemFound(text.as_dict())),
         peft_config=adapter_config(config),
     )
@@ -290,6 +294,19 @@ def _check_stop(job: TrainingJob) -> None:
 
 def _stage(name: str, text: Text, done: int | None = None, total: int | None = None) -> Stage:
     return Stage(name, text.as_dict(), done, total)
+
+
+def _now_and_then(report: Callable[[int, int], Any]) -> Callable[[int, int], None]:
+    """`report` for work in many small pieces: twice a second at most, and when all is done."""
+    last = [0.0]
+
+    def progress(done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - last[0] >= REPORT_SECONDS:
+            last[0] = now
+            report(done, total)
+
+    return progress
 
 
 def check_rows(rows: list[dict[str, Any]]) -> None:
