@@ -45,11 +45,20 @@ def test_the_same_start_after_the_first_is_over_is_another_run(engine):
     assert engine.submit(tiny_config()) != first
 
 
-def test_of_two_who_resume_at_once_one_succeeds(engine):
-    run, told, ready = stopped(engine, checkpoint=False), [], threading.Barrier(2)
+def test_of_two_who_resume_at_once_one_succeeds(engine, monkeypatch):
+    run, told, both = stopped(engine, checkpoint=False), [], threading.Barrier(2)
+    update = engine.store.update
+
+    def slow_update(*args, **facts):
+        try:
+            both.wait(1)  # whoever writes gives the other one time to get here, too
+        except threading.BrokenBarrierError:
+            pass
+        return update(*args, **facts)
+
+    monkeypatch.setattr(engine.store, "update", slow_update)
 
     def resume() -> None:
-        ready.wait()
         try:
             told.append(engine.resume(run))
         except WorkbenchError as error:
@@ -91,6 +100,21 @@ def test_a_run_may_be_made_longer_when_it_is_resumed(engine):
 @pytest.mark.parametrize(
     "error",
     [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried 8 GB"),
+    ],
+)
+def test_memory_that_ran_out_is_named_with_the_field_to_change(error):
+    problem = explain(error)
+    assert (
+        problem.field == "optimization.batch_size" and "内存" in problem.message.to("zh") and problem.hint is not None
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
         OSError(28, "No space left on device"),
         RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
         Exception("I/O error: No space left on device (os error 28)"),
@@ -101,6 +125,13 @@ def test_a_full_disk_is_named_whoever_reports_it(error):
     problem = explain(error)
     assert "disk is full" in problem.message.to("en") and "磁盘已满" in problem.message.to("zh")
     assert problem.hint is not None
+
+
+def test_the_room_that_is_told_is_that_of_the_disk_that_is_full(tmp_path, monkeypatch):
+    from workbench.config import disk
+
+    monkeypatch.setattr(disk, "free_bytes", lambda path: 3 * 10**9 if path == tmp_path else 7 * 10**9)
+    assert "3.0 GB" in explain(OSError(28, "No space left on device"), tmp_path).message.to("en")
 
 
 def test_what_nobody_expected_is_still_a_sentence_in_both_languages():

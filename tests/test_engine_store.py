@@ -97,6 +97,17 @@ def test_what_a_dead_process_left_becomes_interrupted_and_half_made_folders_go(s
     assert not list(store.folder.glob(".*"))
 
 
+def test_a_result_that_was_about_to_be_replaced_is_put_back(store):
+    run = made(store)
+    store.update(run, status="running")
+    (store.path(run) / ".adapter.old").mkdir()
+    (store.path(run) / ".adapter.old" / "weights").write_text("before")
+    (store.path(run) / ".adapter.making").mkdir()
+    store.recover()
+    assert (store.path(run) / "adapter" / "weights").read_text() == "before"
+    assert sorted(path.name for path in store.path(run).iterdir() if path.is_dir()) == ["adapter"]
+
+
 def test_an_active_run_is_not_deleted(store):
     run = made(store)
     store.update(run, status="running")
@@ -115,6 +126,8 @@ def test_only_a_checkpoint_that_is_whole_is_resumed_from(store):
         if whole:
             (folder / f"checkpoint-{step}" / CHECKPOINT_WHOLE).write_text("{}")
     assert store.last_checkpoint(run).name == "checkpoint-10"
+    assert (folder / "checkpoint-15").exists(), "asking changes nothing: somebody may be writing it"
+    store.drop_half_checkpoints(run)
     assert not (folder / "checkpoint-15").exists()
 
 

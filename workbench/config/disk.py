@@ -40,6 +40,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             raise
 
 
+def sync(path: Path) -> None:
+    """Wait until a file's content is on the disk itself, where a power cut cannot take it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def _move_over(name: str, path: Path) -> None:
     """`os.replace`, patient with Windows, where a file that somebody reads for a moment cannot be replaced."""
     for _ in range(20 if os.name == "nt" else 0):

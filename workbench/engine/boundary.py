@@ -13,8 +13,12 @@ from workbench.config.text import Text
 logger = logging.getLogger("workbench")
 
 
-def explain(error: BaseException) -> Problem:
-    """What to tell a person about an exception of a job; the traceback belongs into the log."""
+def explain(error: BaseException, place: Path | None = None) -> Problem:
+    """What to tell a person about an exception of a job; the traceback belongs into the log.
+
+    Args:
+        place: where the job wrote to: how much room is left there is told.
+    """
     if isinstance(error, WorkbenchError):
         return error.problems[0]
     if is_out_of_memory(error):
@@ -27,7 +31,7 @@ def explain(error: BaseException) -> Problem:
             "optimization.batch_size",
         )
     if is_disk_full(error):
-        full = disk_full(Path.cwd())
+        full = disk_full(place or Path.cwd())
         return Problem(full.message, full.hint)
     return Problem(
         Text("something unexpected went wrong ({kind}: {detail})", "出现意外错误（{kind}：{detail}）").with_(

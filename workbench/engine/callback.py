@@ -6,7 +6,6 @@ Imports transformers; loaded only when a run starts.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import threading
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from workbench.config.disk import write_json
+from workbench.config.disk import sync, write_json
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.text import Text
 from workbench.engine.events import CheckpointSaved, Event, Metrics, Stage
@@ -65,8 +64,13 @@ class RunCallback(TrainerCallback):
             self._ask(kwargs["model"], 0)
         self._pace.start(state.global_step)
 
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Only steps count as training: evaluating, saving and answering come between them."""
+        self._pace.step_begins()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Let others ask the model, and listen for Stop."""
+        self._pace.step_ends()
         with self._pace.paused():
             self._serve(kwargs["model"])
         if self._stop.is_set():
@@ -158,8 +162,7 @@ def mark_whole(checkpoint: Path, step: int) -> None:
     """Write the mark that says that nothing of this checkpoint is missing."""
     for path in checkpoint.iterdir():
         if path.is_file():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())  # a power cut must not leave a mark on files that never reached the disk
+            sync(path)  # a power cut must not leave a mark on files that never reached the disk
     write_json(checkpoint / CHECKPOINT_WHOLE, {"step": step})
 
 
@@ -172,15 +175,16 @@ def remove_old(folder: Path, keep: int) -> None:
 
 
 class _Pace:
-    """Speed and time left, from steps alone: answering questions meanwhile does not count."""
+    """Speed, from the steps alone, and time left, from all but the time in which others asked the model."""
 
-    def __init__(self) -> None:
-        self._clock = time.perf_counter
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self.start(0)
 
     def start(self, step: int) -> None:
         self._first_step = self._step = step
-        self._began = self._last = self._clock()
+        self._began = self._last = self._step_began = self._clock()
+        self._in_steps = 0.0  # seconds of training since the last numbers
         self._tokens: float | None = None
 
     def paused(self) -> Any:
@@ -190,12 +194,18 @@ class _Pace:
         self._began += seconds
         self._last += seconds
 
+    def step_begins(self) -> None:
+        self._step_began = self._clock()
+
+    def step_ends(self) -> None:
+        self._in_steps += self._clock() - self._step_began
+
     def step(self, step: int, tokens: float | None) -> float | None:
-        """Note a step; tokens per second since the one before, when tokens (seen so far) are counted."""
-        now, speed = self._clock(), None
-        if tokens is not None and self._tokens is not None and now > self._last:
-            speed = (tokens - self._tokens) / (now - self._last)
-        self._step, self._last, self._tokens = step, now, tokens
+        """Note a step; tokens per second of the steps since the last call, when tokens (seen so far) are counted."""
+        speed = None
+        if tokens is not None and self._tokens is not None and self._in_steps > 0:
+            speed = (tokens - self._tokens) / self._in_steps
+        self._step, self._last, self._tokens, self._in_steps = step, self._clock(), tokens, 0.0
         return speed
 
     def seconds_left(self, total: int) -> float | None:

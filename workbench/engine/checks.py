@@ -18,6 +18,7 @@ from workbench.engine.runs import RunRecord
 from workbench.methods import METHODS
 from workbench.models.catalog import ModelCatalog, ModelInfo
 from workbench.models.files import read_json_object
+from workbench.models.layers import missing_layers, stored_layers
 
 CHANGED_ON_RESUME = (
     "optimization.epochs",
@@ -46,15 +47,22 @@ def check(
     if loaded is not None:
         problems += _kind(config, loaded, "data.train")
         if model is not None:
-            problems += _template(model, loaded)
+            problems += _template(config, model, loaded)
     if config.data.eval:
         other = _try(problems, "data.eval", lambda: data.load(config.data.eval or "", allow_paths=allow_paths))
         if other is not None:
             problems += _kind(config, other, "data.eval")
     problems += _hardware(config)
     if model is not None:
-        problems += _model_fits(config, model) + _disk(config, model, home)
+        problems += _model_fits(config, model) + _layers(config, model) + _disk(config, model, home)
     return problems
+
+
+def refuse(problems: list[Problem]) -> None:
+    """Raise all problems as one error, if there are any."""
+    if problems:
+        first = problems[0]
+        raise WorkbenchError(first.message, first.hint, first.field, problems=tuple(problems), code="invalid")
 
 
 def fixed_on_resume(path: str) -> list[Problem]:
@@ -66,6 +74,19 @@ def fixed_on_resume(path: str) -> list[Problem]:
             Text("this cannot change in the middle of a run", "运行中途不能修改这一项"),
             Text("Start a new run with the new value.", "请用新的值开始一个新的运行。"),
             path,
+        )
+    ]
+
+
+def long_enough(config: RunConfig, reached: int) -> list[Problem]:
+    """A problem when a run that has come this far is told to end earlier."""
+    if not 0 < config.optimization.max_steps < reached:
+        return []
+    return [
+        Problem(
+            Text("this run is already at step {reached}", "这个运行已经到第 {reached} 步").with_(reached=reached),
+            Text("Choose {reached} steps or more.", "请选择至少 {reached} 步。").with_(reached=reached),
+            "optimization.max_steps",
         )
     ]
 
@@ -94,7 +115,9 @@ def forecast(
     tokens = int(per_row * plan.total * config.optimization.batch_size * config.optimization.accumulation)
     speeds = [run.tokens_per_second for run in history if run.base_model == config.model.base and run.tokens_per_second]
     work = (4.0 if config.adapter.kind != "none" else 6.0) * max(model.parameters, 1)
-    seconds = tokens / speeds[0] if speeds else tokens * work / SLOWEST + plan.total * 0.02
+    # Evaluating goes forward only, which is a third of a step.
+    worth = tokens + per_row * kept * (plan.total // plan.evaluate_every) / 3
+    seconds = worth / speeds[0] if speeds else worth * work / SLOWEST + plan.total * 0.02
     bf16 = config.precision.dtype in ("bf16", "fp16") or (
         config.precision.dtype == "auto" and cuda_module() is not None
     )
@@ -135,9 +158,22 @@ def _kind(config: RunConfig, loaded: Loaded, path: str) -> list[Problem]:
     return []
 
 
-def _template(model: ModelInfo, loaded: Loaded) -> list[Problem]:
-    if model.has_template or loaded.info.kind == "text":
+def _template(config: RunConfig, model: ModelInfo, loaded: Loaded) -> list[Problem]:
+    if model.has_template:
         return []
+    if loaded.info.kind == "text":
+        if not config.evaluation.questions:
+            return []
+        return [
+            Problem(
+                Text(
+                    "this model has no chat template, so it cannot be asked questions",
+                    "这个模型没有聊天模板，无法向它提问",
+                ),
+                Text("Remove the questions, or choose a chat model.", "请去掉这些问题，或选择聊天模型。"),
+                "evaluation.questions",
+            )
+        ]
     return [
         Problem(
             Text(
@@ -191,6 +227,28 @@ def _model_fits(config: RunConfig, model: ModelInfo) -> list[Problem]:
             )
         ]
     return []
+
+
+def _layers(config: RunConfig, model: ModelInfo) -> list[Problem]:
+    """Named layers that the model does not have; asked again when it is loaded, where they are all there."""
+    adapter = config.adapter
+    if adapter.kind == "none" or (adapter.target_modules == ["all-linear"] and not adapter.modules_to_save):
+        return []
+    layers = stored_layers(model.folder)
+    return named_layers(config, layers) if layers is not None else []
+
+
+def named_layers(config: RunConfig, layers: dict[str, int]) -> list[Problem]:
+    """Problems with the names of layers in the adapter's settings.
+
+    Args:
+        layers: those of the model, with the dimensions of their largest weight; an adapter needs two.
+    """
+    adapter, problems = config.adapter, []
+    if adapter.target_modules != ["all-linear"]:
+        linear = [name for name, dimensions in layers.items() if dimensions > 1]
+        problems += missing_layers(adapter.target_modules, linear, "adapter.target_modules")
+    return problems + missing_layers(adapter.modules_to_save, layers, "adapter.modules_to_save")
 
 
 def _disk(config: RunConfig, model: ModelInfo, home: Path) -> list[Problem]:

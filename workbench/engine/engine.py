@@ -21,13 +21,13 @@ from workbench.data.library import DataLibrary
 from workbench.engine import checks, takeaway, views
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
-from workbench.engine.events import StatusChanged
+from workbench.engine.events import StatusChanged, last_step
 from workbench.engine.hardware import memory
 from workbench.engine.jobs import RunJobs
 from workbench.engine.lease import Lease
 from workbench.engine.lock import HomeLock
 from workbench.engine.plan import Forecast
-from workbench.engine.runs import RESUMABLE, RunRecord, RunStore
+from workbench.engine.runs import RESUMABLE, RunRecord, RunStore, now_iso, step_of
 from workbench.engine.views import Status
 from workbench.engine.worker import Worker
 from workbench.models.catalog import ModelCatalog
@@ -115,7 +115,7 @@ class Engine:
         Raises:
             WorkbenchError: with all problems, before anything is written.
         """
-        _refuse(self.check(config))
+        checks.refuse(self.check(config))
         config = self._with_whole_paths(config)
         model = self.models.resolve(config.model.base, self.allow_paths)
         loaded = self.data.load(config.data.train, allow_paths=self.allow_paths)
@@ -136,7 +136,10 @@ class Engine:
             return self._enqueue(record.id)
 
     def stop(self, run_id: str) -> None:
-        """Ask a run to save itself and stop; it can be resumed. Does nothing to a run that is over."""
+        """Ask a run to save itself and stop; it can be resumed. One that waits is stopped at once; one that is over stays."""
+        if self._worker.cancel(run_id) and self.store.move(run_id, ("queued",), "stopped", finished=now_iso()):
+            self.store.log(run_id).append(StatusChanged("stopped"))
+            return
         if self.store.move(run_id, ("queued", "running"), "stopping"):
             self.store.log(run_id).append(StatusChanged("stopping"))
         self._worker.stop(run_id)
@@ -153,12 +156,14 @@ class Engine:
         """
         config = self.store.config(run_id)
         if overrides:
-            if self.store.last_checkpoint(run_id) is not None:
-                for path in overrides:
-                    _refuse(checks.fixed_on_resume(path))
+            checkpoint = self.store.last_checkpoint(run_id)
+            if checkpoint is not None:
+                checks.refuse([problem for path in overrides for problem in checks.fixed_on_resume(path)])
             config = config.changed(overrides)
+            if checkpoint is not None:
+                checks.refuse(checks.long_enough(config, step_of(checkpoint)))
         # What an own run names was resolved when it was submitted, also where the page itself takes no paths.
-        _refuse(checks.check(config, self.models, self.data, self.home, allow_paths=True))
+        checks.refuse(checks.check(config, self.models, self.data, self.home, allow_paths=True))
         with self._starting:
             if not self.store.move(run_id, RESUMABLE, "queued", error=None):
                 status = views.status_name(self.store.get(run_id).status)
@@ -204,7 +209,7 @@ class Engine:
         running = self.store.get(current) if current and self.is_run(current) else None
         step, total = (0, 0)
         if running is not None:
-            step, total = views.last_step(self.store.log(running.id))
+            step, total = last_step(self.store.log(running.id))
         room = memory()
         loaded = running.base_model if running else self._chats.loaded
         return Status(loaded, running, step, total, self._worker.waiting, room.used, room.total, room.device)
@@ -317,10 +322,3 @@ class Engine:
         if result.name == "model":
             return Target(name, base.folder, tuned_model=result, quantization=quantization)
         return Target(name, base.folder, adapter=result, quantization=quantization)
-
-
-def _refuse(problems: list[Problem]) -> None:
-    """Raise all problems as one error, if there are any."""
-    if problems:
-        first = problems[0]
-        raise WorkbenchError(first.message, first.hint, first.field, problems=tuple(problems), code="invalid")

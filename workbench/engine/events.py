@@ -154,6 +154,12 @@ class EventLog:
         return events
 
 
+def last_step(log: EventLog) -> tuple[int, int]:
+    """The newest step of a run and its last one; (0, 0) before the first step."""
+    event = log.last("metrics")
+    return (event["step"], event["total_steps"]) if event else (0, 0)
+
+
 def _plain(event: Event) -> dict[str, Any]:
     """The event's fields without those that are not set; a number that is no number becomes null."""
     values = asdict(event)

@@ -18,10 +18,10 @@ from workbench.data.library import DataLibrary
 from workbench.engine.boundary import explain, logger
 from workbench.engine.chats import Chats, free_memory
 from workbench.engine.desk import Desk
-from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged
+from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged, last_step
 from workbench.engine.lease import Lease
 from workbench.engine.runlog import redact, run_log
-from workbench.engine.runs import RunRecord, RunStore, now_iso
+from workbench.engine.runs import RunRecord, RunStore, now_iso, step_of
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
 
@@ -64,8 +64,9 @@ class RunJobs:
     def _train(self, run_id: str, stop: threading.Event) -> None:
         if stop.is_set():
             raise StopRequested
+        self._store.drop_half_checkpoints(run_id)
         checkpoint = self._store.last_checkpoint(run_id)
-        step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
+        step = step_of(checkpoint) if checkpoint else None
         if not self._store.move(run_id, ("queued",), "running", started=now_iso(), finished=None, error=None):
             raise StopRequested  # Stop came first
         self._store.log(run_id).append(StatusChanged("running", from_step=step))
@@ -119,7 +120,7 @@ class RunJobs:
 
     def _fail(self, run_id: str, error: Exception) -> None:
         logger.error("the run failed", exc_info=error)
-        problem = explain(error)
+        problem = explain(error, self._store.folder)
         with contextlib.suppress(WorkbenchError, OSError):
             self._store.tidy(run_id)  # first: half a checkpoint may be what fills the disk
         # No local names with the traceback's frames: they would keep the model in memory.
@@ -129,7 +130,9 @@ class RunJobs:
         try:
             self._store.log(run_id).append(ProblemFound(words, hint, problem.field))
             record = {"message": words, "hint": hint, "field": problem.field}
-            self._store.update(run_id, status="failed", finished=now_iso(), error=record)
+            step, total = last_step(self._store.log(run_id))
+            facts = {"error": record, "last_step": step, "total_steps": total}
+            self._store.update(run_id, status="failed", finished=now_iso(), **facts)
             self._store.log(run_id).append(StatusChanged("failed"))
         except (OSError, WorkbenchError):
             logger.exception(

@@ -24,7 +24,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump, load_preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
-from workbench.engine.events import EventLog
+from workbench.engine.events import EventLog, last_step
 
 SCHEMA_VERSION = 1
 RUN_ID = re.compile(r"^[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}-[0-9a-f]{4}$")
@@ -225,7 +225,8 @@ class RunStore:
         for run_id in left:
             self.tidy(run_id)
             try:
-                self.update(run_id, status="interrupted", finished=now_iso())
+                step, total = last_step(self.log(run_id))
+                self.update(run_id, status="interrupted", finished=now_iso(), last_step=step, total_steps=total)
             except (WorkbenchError, OSError):
                 continue  # a full disk: `update` keeps it in memory, so that the page opens and runs can be deleted
         return left
@@ -233,7 +234,7 @@ class RunStore:
     def tidy(self, run_id: str) -> None:
         """Remove what was half-written in a run's folder, and put back a result that was about to be replaced."""
         folder = self.path(run_id)
-        self.last_checkpoint(run_id)
+        self.drop_half_checkpoints(run_id)
         for name in ("adapter", "model"):
             if (folder / f".{name}.old").is_dir() and not (folder / name).exists():
                 (folder / f".{name}.old").rename(folder / name)
@@ -243,16 +244,27 @@ class RunStore:
             shutil.rmtree(rest, ignore_errors=True) if rest.is_dir() else rest.unlink(missing_ok=True)
 
     def last_checkpoint(self, run_id: str) -> Path | None:
-        """The newest checkpoint that is whole, or None. Half-written ones are removed."""
-        folder = self.path(run_id) / "checkpoints"
-        whole = []
-        for path in folder.glob("checkpoint-*") if folder.is_dir() else ():
-            step = path.name.rpartition("-")[2]
-            if step.isdigit() and (path / CHECKPOINT_WHOLE).is_file():
-                whole.append((int(step), path))
-            else:
+        """The newest checkpoint that is whole, or None."""
+        whole = [path for path in self._checkpoints(run_id) if _is_whole(path)]
+        return max(whole, key=step_of) if whole else None
+
+    def drop_half_checkpoints(self, run_id: str) -> None:
+        """Remove checkpoints that were cut off while they were written. Only for who owns the run: it may be writing one."""
+        for path in self._checkpoints(run_id):
+            if not _is_whole(path):
                 shutil.rmtree(path, ignore_errors=True)
-        return max(whole)[1] if whole else None
+
+    def _checkpoints(self, run_id: str) -> list[Path]:
+        return list((self.path(run_id) / "checkpoints").glob("checkpoint-*"))
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was made."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    return checkpoint.name.rpartition("-")[2].isdecimal() and (checkpoint / CHECKPOINT_WHOLE).is_file()
 
 
 def now_iso() -> str:

@@ -21,12 +21,12 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerState
 from transformers.training_args import ParallelMode
 
-from workbench.config.disk import disk_errors
+from workbench.config.disk import disk_errors, sync
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
-from workbench.engine.callback import RunCallback, mark_whole
-from workbench.engine.checks import check_device
+from workbench.engine.callback import RunCallback
+from workbench.engine.checks import check_device, named_layers, refuse
 from workbench.engine.desk import Desk
 from workbench.engine.events import Event, ProblemFound, Sample, Stage
 from workbench.engine.generation import Sampling, generate
@@ -101,6 +101,8 @@ def train(job: TrainingJob) -> Outcome:
     tokenizer = load_tokenizer(job.base)
     model = load_model(job.base, _weights_dtype(config, dtype), config.model.quantization, device)
     check_vocabulary(model, tokenizer)
+    if config.adapter.kind != "none":
+        refuse(named_layers(config, _layers(model)))
     _check_stop(job)
 
     train_rows, eval_rows = split(job.examples, job.evaluation, config)
@@ -115,7 +117,7 @@ def train(job: TrainingJob) -> Outcome:
     trainer = _build(job, model, tokenizer, (train_rows, eval_rows), (device, dtype), callback)
     _check_stop(job)
 
-    _run(trainer, job)
+    _run(trainer, job, callback)
     job.emit(_stage("saving", Text("Saving the result", "正在保存结果")))
     save_result(trainer, tokenizer, job)
     state = trainer.state
@@ -124,21 +126,21 @@ def train(job: TrainingJob) -> Outcome:
     return Outcome(stopped, state.global_step, state.max_steps, last.get("loss"), last.get("eval_loss"))
 
 
-def _run(trainer: Any, job: TrainingJob) -> None:
+def _run(trainer: Any, job: TrainingJob, callback: RunCallback) -> None:
     """Train from the beginning or from the checkpoint; nothing is left to train when that holds the last step."""
     if job.checkpoint is not None:
         reached = TrainerState.load_from_json(str(job.checkpoint / TRAINER_STATE_NAME))
-        if reached.global_step >= reached.max_steps == _last_step(trainer):
+        if reached.global_step >= _last_step(trainer):
             # The trainer looks at its last step only after another one.
             trainer._load_from_checkpoint(str(job.checkpoint))
-            trainer.state = reached
+            trainer.state, reached.max_steps = reached, reached.global_step
             return
     try:
         trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
     except StopRequested:
         if trainer.state.global_step == 0:
             raise
-        _save_checkpoint(trainer)  # stopped in the middle of an evaluation: the step itself was whole
+        _save_checkpoint(trainer, callback)  # stopped in the middle of an evaluation: the step itself was whole
 
 
 def _last_step(trainer: Any) -> int:
@@ -170,7 +172,9 @@ def save_result(trainer: Any, tokenizer: Any, job: TrainingJob) -> None:
         trainer.accelerator.unwrap_model(trainer.model).save_pretrained(making)
         tokenizer.save_pretrained(making)
         if name == "adapter":
-            _portable(making / "adapter_config.json", job.base_name)
+            _portable(making, job.base_name)
+        for path in making.iterdir():
+            sync(path)
         old = job.folder / f".{name}.old"
         shutil.rmtree(old, ignore_errors=True)
         if done.exists():
@@ -222,6 +226,14 @@ def _build(
     return trainer
 
 
+def _layers(model: Any) -> dict[str, int]:
+    """A loaded model's layers with the dimensions of their largest weight."""
+    return {
+        name: max((weight.ndim for weight in layer.parameters(recurse=False)), default=0)
+        for name, layer in model.named_modules()
+    }
+
+
 def adapter_config(config: RunConfig) -> Any:
     """peft's LoRA config of a run, or None for full tuning."""
     if config.adapter.kind == "none":
@@ -268,20 +280,28 @@ def _ask(job: TrainingJob, model: Any, tokenizer: Any, step: int) -> None:
             return
         sampling = Sampling(max_new_tokens=ANSWER_TOKENS)
         messages = [{"role": "user", "content": question}]
-        answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
+        try:
+            answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
+        except WorkbenchError as error:  # a question that this model cannot be asked is no reason to end a training
+            said = Text("“{question}” could not be asked: {why}", "问题“{question}”无法提问：{why}")
+            said = said.with_(question=question[:60], why=error.message)
+            job.emit(ProblemFound(said.as_dict(), field="evaluation.questions"))
+            continue
         job.emit(Sample(step, question, answer))
         with (job.folder / "samples.jsonl").open("a", encoding="utf-8") as file:
             line = {"step": step, "question": question, "answer": answer}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _save_checkpoint(trainer: Any) -> None:
+def _save_checkpoint(trainer: Any, callback: RunCallback) -> None:
     trainer._save_checkpoint(trainer.model, None)  # the trainer has no public way to save outside its loop
-    mark_whole(Path(trainer.args.output_dir) / f"checkpoint-{trainer.state.global_step}", trainer.state.global_step)
+    callback.on_save(trainer.args, trainer.state, trainer.control)
 
 
-def _portable(path: Path, base_name: str) -> None:
+def _portable(adapter: Path, base_name: str) -> None:
     """Replace the path of the base model on this machine by its name: paths tell about the machine and help nobody."""
+    (adapter / "README.md").unlink(missing_ok=True)  # peft's, with that path in it; the export writes a card
+    path = adapter / "adapter_config.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     values["base_model_name_or_path"] = base_name
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")

@@ -12,7 +12,6 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
 from workbench.data.library import DataLibrary, Examples
-from workbench.engine.events import EventLog
 from workbench.engine.runs import RunRecord
 from workbench.models.catalog import ModelCatalog
 
@@ -116,12 +115,6 @@ class Views:
 def _check(max_length: int, learn: str) -> None:
     """Refuse what a run would refuse: these come from the page."""
     RunConfig.parse({"data": {"max_length": max_length, "learn": learn}})
-
-
-def last_step(log: EventLog) -> tuple[int, int]:
-    """The newest step of a run and its last one; (0, 0) before the first step."""
-    event = log.last("metrics")
-    return (event["step"], event["total_steps"]) if event else (0, 0)
 
 
 def read_log(path: Path, after_byte: int) -> str:
