@@ -62,6 +62,79 @@ def test_an_unknown_method_or_option_keeps_its_path():
     assert list(problems({"method": {"kind": "dpq"}})) == ["method.kind"]
     assert list(problems({"method": {"kind": "dpo", "bta": 0.1}})) == ["method.bta"]
     assert list(problems({"method": {"kind": "dpo", "beta": -1}})) == ["method.beta"]
+    for kind in (5, None, ["dpo"], "x" * 500):
+        assert list(problems({"method": {"kind": kind}})) == ["method.kind"]
+
+
+def test_an_unknown_option_of_a_method_is_answered_with_the_options_of_that_method():
+    with pytest.raises(WorkbenchError) as caught:
+        RunConfig.parse({"method": {"kind": "dpo", "betta": 0.1}})
+    assert caught.value.hint.to("en") == "Did you mean 'beta'?"
+    with pytest.raises(WorkbenchError) as caught:
+        RunConfig.parse({"method": {"betta": 0.1}})  # sft, which has no beta
+    assert "beta" not in caught.value.hint.to("en")
+
+
+HALF = "\ud800"  # half of a surrogate pair: JSON and YAML can write it, UTF-8 can't
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["model.base", "data.train", "data.eval", "output.name", "adapter.kind", "evaluation.questions",
+     "adapter.target_modules", "adapter.modules_to_save"],
+)  # fmt: skip
+def test_text_that_no_file_can_hold_is_refused_at_its_field(path):
+    section, _, name = path.partition(".")
+    value = ["fine", f"a{HALF}"] if name in ("questions", "target_modules", "modules_to_save") else f"a{HALF}"
+    with pytest.raises(WorkbenchError, match="broken character") as caught:
+        RunConfig.parse({section: {name: value}})
+    assert caught.value.field == path
+    assert "损坏" in caught.value.to("zh")
+    for lang in ("en", "zh"):
+        assert caught.value.to(lang).encode()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {HALF: {}},
+        {"adapter": {HALF: 1}},
+        {"method": {"kind": HALF}},
+        {"method": {"kind": "dpo", HALF: 1}},
+        {"adapter": {1: 2}},
+        {"adapter": {"rank": 10**5000}},
+        {"optimization": {"epochs": -(10**5000)}},
+        {"output": {"name": 16**5000}},
+        {16**5000: 1},
+        {"evaluation": {"questions": 10**5 * [10**5000]}},
+        {f"wrong{n}": n for n in range(1000)},
+        {"wrong" * 1000: 1},
+    ],
+)
+def test_whatever_stands_in_a_config_the_message_is_short_and_can_be_written(values):
+    with pytest.raises(WorkbenchError) as caught:
+        RunConfig.parse(values)
+    for lang in ("en", "zh"):
+        assert 0 < len(caught.value.to(lang).encode()) < 20_000
+        assert max(map(len, caught.value.to(lang).splitlines())) < 300
+
+
+def test_an_override_whose_name_no_file_can_hold_is_refused_in_words_that_can_be_written():
+    with pytest.raises(WorkbenchError) as caught:
+        with_overrides({}, [f"epochs{HALF}=3"])
+    assert caught.value.to("en").encode()
+
+
+@pytest.mark.parametrize("path", ["adapter.target_modules", "adapter.modules_to_save"])
+@pytest.mark.parametrize("names", [[""], ["q_proj", " "], ["q_proj", "q_proj"], ["q_proj", " q_proj "]])
+def test_layers_without_a_name_or_named_twice_are_refused_at_their_field(path, names):
+    section, _, name = path.partition(".")
+    assert list(problems({section: {name: names}})) == [path]
+
+
+def test_spaces_around_the_name_of_a_layer_are_no_part_of_it():
+    config = RunConfig.parse({"adapter": {"target_modules": [" q_proj", "v_proj "]}})
+    assert config.adapter.target_modules == ["q_proj", "v_proj"]
 
 
 def test_full_tuning_of_a_quantized_model_is_refused_at_the_quantization():
@@ -84,6 +157,14 @@ def test_a_config_written_as_yaml_reads_back_equal(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(dump(config), encoding="utf-8")
     assert RunConfig.parse(load_preset(file).values) == config
+
+
+@pytest.mark.parametrize("name", ["1e5", "3e-4", "7", "2024-01-05", "true", "*x", "&x", "-", "a: b"])
+def test_a_name_that_looks_like_yaml_comes_back_as_that_name(tmp_path, name):
+    file = tmp_path / "config.yaml"
+    file.write_text(dump(RunConfig.parse({"output": {"name": name}, "evaluation": {"questions": [name]}})))
+    config = RunConfig.parse(load_preset(file).values)
+    assert (config.output.name, config.evaluation.questions) == (name, [name])
 
 
 def test_overrides_are_read_as_yaml_and_a_new_method_drops_the_old_options():
@@ -114,6 +195,50 @@ def test_yaml_that_is_none_is_told_with_its_line(tmp_path):
     file.write_text("model:\n  base: starter\n bad: [\n", encoding="utf-8")
     with pytest.raises(WorkbenchError, match=r"mine\.yaml, line [34]"):
         load_preset(file)
+
+
+LAUGHS = "a: &a [x, x]\n" + "".join(
+    f"{new}: &{new} [*{old}, *{old}]\n" for old, new in zip("abcd", "bcde", strict=True)
+)
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{new}: &{new} {{<<: [*{old}, *{old}]}}\n" for old, new in zip("abcd", "bcde", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("output:\n  name: 2024-13-45", 2),
+        ("output:\n  name: !!int foo", 2),
+        ("output:\n  name: !!int ''", 2),
+        ("output:\n  name: !!float foo", 2),
+        ("output:\n  name: !!bool foo", 2),
+        ("output:\n  name: !!timestamp foo", 2),
+        ("output:\n  name: !!binary é", 2),
+        ("output:\n  name: !!python/object:os.system x", 2),
+        ("output:\n  name: +-.inf", 2),
+        ("output:\n  name: " + "9" * 5000, 2),
+        ("output:\n  name: !!float 1" + ":59" * 500 + ".5", 2),
+        ("output:\n  ? [a]\n  : b", 2),
+        ("output:\n  name: a\x07", 2),
+        ("a:\n" + "[" * 3000, 2),
+        ("a:\n" + "[" * 3000 + "]" * 3000, 2),
+        ("a:\n" + "{a: " * 3000, 2),
+        ("a:\n" + "- " * 3000, 2),
+        ("a: &a [x]\nb: *a", 2),
+        ("a: &a [*a]", 1),
+        (LAUGHS, 2),
+        (MERGES, 2),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_yaml_that_python_or_a_reader_would_choke_on_is_told_with_its_line(tmp_path, text, line):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(WorkbenchError, match=rf"mine\.yaml, line {line}: ") as caught:
+        load_preset(file)
+    assert caught.value.code == "yaml"
+    assert len(caught.value.to("en")) < 300
 
 
 def test_every_preset_is_a_valid_config_and_speaks_both_languages():

@@ -7,7 +7,7 @@ import pytest
 
 from workbench.config.errors import WorkbenchError
 from workbench.data import limits
-from workbench.data.files import read_rows, write_rows
+from workbench.data.files import read_rows
 
 
 def write(folder, name, content):
@@ -150,6 +150,20 @@ def test_a_list_of_data_sets_is_not_taken_for_a_data_set(tmp_path):
     assert error.code == "dataset_info" and "mine.json" in error.hint.to("en")
 
 
+def test_names_that_no_file_can_hold_do_not_spoil_the_message(tmp_path):
+    """json.dumps writes half a surrogate pair as an escape, which no UTF-8 check of the file can see."""
+    error = refusal(tmp_path, "dataset_info.json", json.dumps({"mine": {"file_name": "mine\ud800.json"}}))
+    assert "mine\ufffd.json" in error.hint.to("en")
+    assert error.to("en").encode() and error.to("zh").encode()
+
+
+def test_a_cell_over_the_limit_is_named_by_its_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_LINE_BYTES", 20)
+    assert read_rows(write(tmp_path, "a.csv", "text\n" + "x" * 20 + "\n")) == [{"text": "x" * 20}]
+    error = refusal(tmp_path, "a.csv", "text\nfine\n" + "x" * 21 + "\n")
+    assert "line 3" in error.message.to("en") and "第 3 行" in error.message.to("zh")
+
+
 def test_a_ragged_csv_row_is_named_by_its_line(tmp_path):
     error = refusal(tmp_path, "a.csv", 'text,label\n"two\nlines",1\na,b,c\n')
     assert error.code == "ragged_csv" and "line 4" in error.message.to("en")
@@ -175,26 +189,12 @@ def test_a_csv_header_must_name_each_column_once(tmp_path, header):
         ("MAX_LINE_BYTES", 20, "a.jsonl", '{"text": "%s"}' % ("二" * 10), "line_too_long"),
         ("MAX_LINE_BYTES", 20, "a.json", '[{"text": "%s"}]' % ("x" * 30), "line_too_long"),
         ("MAX_LINE_BYTES", 20, "a.txt", "x" * 30, "line_too_long"),
+        ("MAX_LINE_BYTES", 20, "a.csv", "text\n" + "x" * 30 + "\n", "line_too_long"),
     ],
 )
 def test_caps_on_size_rows_and_lines(tmp_path, monkeypatch, limit, value, name, content, code):
     monkeypatch.setattr(limits, limit, value)
     assert refusal(tmp_path, name, content).code == code
-
-
-def test_written_rows_come_back(tmp_path):
-    rows = [{"text": "一\n二"}, {"text": "\u2028"}]
-    write_rows(tmp_path / "out.jsonl", rows)
-    assert read_rows(tmp_path / "out.jsonl") == rows
-
-
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
-    path = tmp_path / "out.jsonl"
-    write_rows(path, [{"text": "old"}])
-    with pytest.raises(ValueError):
-        write_rows(path, [{"text": float("nan")}])
-    assert read_rows(path) == [{"text": "old"}]
-    assert [found.name for found in tmp_path.iterdir()] == ["out.jsonl"]
 
 
 BAD = {

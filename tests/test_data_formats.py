@@ -215,6 +215,32 @@ def test_bad_rows_of_the_other_formats(good, bad, code):
     assert [(problem["code"], problem["rows"]) for problem in problems] == [(code, [3])]
 
 
+HALF = "\ud800"  # half of a surrogate pair: JSON can write it, UTF-8 and tokenizers can't
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "code"),
+    [
+        ({"text": "t", "label": "a"}, {"text": "t", "label": HALF}, "broken_text"),
+        ({"text": "t", "label": "a"}, {"text": HALF, "label": "a"}, "broken_text"),
+        ({"prompt": "q", "completion": "a"}, {"prompt": "q", "completion": "a", "system": HALF}, "broken_text"),
+        (GOOD, {"messages": [{"role": f"wizard{HALF}", "content": "q"}, assistant("a")]}, "unknown_role"),
+    ],
+)
+def test_what_no_file_can_hold_gets_neither_into_an_example_nor_into_a_message(good, bad, code):
+    found = inspect_rows([good, bad, good])
+    assert [(problem["code"], problem["rows"]) for problem in found.problems] == [(code, [2])]
+    for lang in ("en", "zh"):
+        assert found.problems[0]["message"].to(lang).encode()
+
+
+def test_unknown_columns_that_no_file_can_hold_are_named_all_the_same():
+    with pytest.raises(WorkbenchError) as caught:
+        recognise([{f"foo{HALF}": "x"}])
+    for lang in ("en", "zh"):
+        assert "foo\ufffd" in caught.value.to(lang) and caught.value.to(lang).encode()
+
+
 def test_equal_problems_are_counted_together():
     bad = {"messages": [user("q"), assistant("")]}
     assert [p["rows"] for p in inspect_rows([bad, GOOD, bad]).problems] == [[1, 3]]

@@ -9,10 +9,13 @@ import pytest
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.data import library as library_module
-from workbench.data.files import read_rows, write_rows
 from workbench.data.library import DataLibrary
 
 ROWS = [{"prompt": f"question {n}", "completion": f"answer {n}"} for n in range(5)]
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 @pytest.fixture
@@ -84,12 +87,6 @@ def test_an_unusable_file_is_refused_and_leaves_nothing(library, tmp_path):
     bad.write_text("no json\n")
     assert code_of(library.add, bad) == "bad_json"
     assert not (tmp_path / "home" / "datasets").exists()
-
-
-def test_rows_made_here_become_a_set(library):
-    info = library.add_rows([{"prompt": "q", "chosen": "a", "rejected": "b"}], "My taste")
-    assert (info.id, info.kind) == ("my-taste", "preference")
-    assert read_rows(info.path)[0]["chosen"] == "a"
 
 
 def test_listing_does_not_read_the_data_again(library, upload, tmp_path, shipped, monkeypatch):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +20,7 @@ from workbench.config.errors import WorkbenchError
 environment()
 
 from workbench.ui import page as pages  # noqa: E402
-from workbench.ui.guard import Rules, is_loopback  # noqa: E402
+from workbench.ui.guard import TOKEN_COOKIE, Guard, Receive, Rules, Scope, Send, is_loopback  # noqa: E402
 
 OPEN_EVERYTHING = {
     "GRADIO_SERVER_NAME": "0.0.0.0",
@@ -164,6 +166,33 @@ def test_an_upload_over_the_limits_is_refused(served: pages.Served, client: http
     assert client.post(UPLOAD, content=pieces(), headers=headers).status_code == 411
     small = Rules(upload_day_bytes=1000)
     assert small.room_for(600) and not small.room_for(600) and small.room_for(400)
+
+
+async def accepts(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands for the page: takes everything."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def statuses(rules: Rules, *requests: dict[str, Any]) -> list[int]:
+    """What the guard answers to requests to upload 600 bytes, one after the other."""
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(Guard(accepts, rules))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return [(await client.post(UPLOAD, content=b"x" * 600, **more)).status_code for more in requests]
+
+    return asyncio.run(ask())
+
+
+def test_uploads_end_at_the_days_quota() -> None:
+    assert statuses(Rules(upload_day_bytes=1000), {}, {}) == [200, 413]
+
+
+def test_who_has_no_token_uses_up_nobodys_quota() -> None:
+    let_in = {"cookies": {TOKEN_COOKIE: "secret"}}
+    rules = Rules(token="secret", upload_day_bytes=1000)
+    assert statuses(rules, {}, {}, let_in, let_in) == [401, 401, 200, 413]
 
 
 def test_the_next_port_is_taken_when_one_is_busy() -> None:

@@ -19,6 +19,11 @@ from workbench.config.text import Text, same
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets"
 
+# Sections that hold lists are three levels; the rest is patience.
+_MAX_DEPTH = 20
+# What PyYAML lets through where a word looks like a number or a date and is none: `2024-13-45`, `!!bool maybe`.
+_NO_VALUE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -36,16 +41,44 @@ class Preset:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people write it: `3e-4` is a number (YAML 1.1 reads it as text unless it holds a dot)."""
+    """YAML as people write it, and no more of it than settings need.
+
+    `3e-4` is a number (YAML 1.1 reads it as text unless it holds a dot). Aliases are refused: ten lines of them can
+    stand for gigabytes.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """One node; refused where it is an alias or lies too deep for Python's stack."""
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or self._depth >= _MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, "an alias, or nested too deeply", event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node; one that looks like a number or a date and is none gets its line."""
+        try:
+            return super().construct_object(node, deep)
+        except _NO_VALUE as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:\d[\d_]*(?:\.\d*)?(?:[eE][-+]?\d+)|\d[\d_]*\.\d*|\.\d+|\.(?:nan|NaN|NAN)|[-+]?\.(?:inf|Inf|INF))$"
-    ),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads back as the same: a name such as `1e5` is put in quotes."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(
+            r"^[-+]?(?:\d[\d_]*(?:\.\d*)?(?:[eE][-+]?\d+)|\d[\d_]*\.\d*|\.\d+|\.(?:nan|NaN|NAN)|[-+]?\.(?:inf|Inf|INF))$"
+        ),
+        list("-+0123456789."),
+    )
 
 
 def read_yaml(text: str, where: str) -> Any:
@@ -58,7 +91,8 @@ def read_yaml(text: str, where: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else "?"
+        before = text[: getattr(error, "position", 0)]  # a character that YAML forbids has no mark
+        line = mark.line + 1 if mark else before.count("\n") + 1
         raise WorkbenchError(
             Text("{file}, line {line}: this is no valid YAML", "{file} 第 {line} 行：不是有效的 YAML").with_(
                 file=where, line=line
@@ -137,7 +171,7 @@ def with_overrides(values: dict[str, Any], overrides: list[str]) -> dict[str, An
 
 def dump(config: RunConfig) -> str:
     """The whole config as YAML, in the order of its declaration; `load_preset` reads it back."""
-    return yaml.safe_dump(config.values(), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(config.values(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _text(value: Any, fallback: str) -> Text:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,15 +14,26 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from workbench.config.errors import Problem
 from workbench.config.text import Text, listed
 
+MAX_PROBLEMS = 50  # nobody reads more, and a file may hold any number of wrong keys
+MAX_SHOWN = 60  # characters of a value or a key in a sentence
+
 
 def rule_error(path: str, message: Text, hint: Text | None = None) -> PydanticCustomError:
     """A rule of our own, raised inside a validator: carries its texts and the path that the form marks."""
     return PydanticCustomError("rule", "{text}", {"text": str(message), "problem": Problem(message, hint, path)})
 
 
-def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """One `Problem` for each thing that pydantic found wrong in a `model`."""
-    return [_problem(detail, model) for detail in error.errors(include_url=False)]
+def problems_of(
+    error: ValidationError, model: type[BaseModel], narrowed: Mapping[str, type[BaseModel]] | None = None
+) -> list[Problem]:
+    """One `Problem` for each thing that pydantic found wrong, up to `MAX_PROBLEMS`.
+
+    Args:
+        error: what pydantic raised.
+        model: the class whose values were checked.
+        narrowed: sections whose class the values decide, by their names; `model` declares only their base.
+    """
+    return [_problem(detail, model, narrowed or {}) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> Text:
@@ -32,36 +45,54 @@ def suggestion(wrong: str, known: Iterable[str]) -> Text:
     return Text("There is: {names}.", "可用的有：{names}。").with_(names=listed(known))
 
 
-def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
+def short(value: Any) -> str:
+    """A value of any kind and size as it can stand in a sentence."""
+    text = f"'{value[:MAX_SHOWN]}'" if isinstance(value, str) else _REPR.repr(value)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+class _Repr(reprlib.Repr):
+    """Looks at the beginning of a value only, and writes numbers that Python refuses to write as their power of ten."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        if abs(x).bit_length() <= 200:
+            return repr(x)
+        return f"{'-' if x < 0 else ''}10^{math.floor(math.log10(abs(x)))}"
+
+
+_REPR = _Repr()
+_REPR.maxlevel = 3
+_REPR.maxstring = _REPR.maxother = MAX_SHOWN
+
+
+def _problem(detail: ErrorDetails, model: type[BaseModel], narrowed: Mapping[str, type[BaseModel]]) -> Problem:
     context = detail.get("ctx", {})
     if isinstance(context.get("problem"), Problem):
         return context["problem"]
-    path = ".".join(str(part) for part in detail["loc"] if not isinstance(part, int))
+    path = ".".join(part[:MAX_SHOWN] for part in detail["loc"] if isinstance(part, str))
     if detail["type"] == "extra_forbidden":
-        return _unknown_key(path, detail, model)
+        return _unknown_key(path, detail, model, narrowed)
     make = _MESSAGES.get(detail["type"])
     given = detail.get("input")
     if make is None:
         message = Text("{given} cannot be used here ({why})", "这里不能用 {given}（{why}）").with_(
-            given=_short(given), why=detail["msg"]
+            given=short(given), why=detail["msg"]
         )
         return Problem(message, None, path or None)
-    return Problem(make(_short(given), context), None, path or None)
+    return Problem(make(short(given), context), None, path or None)
 
 
-def _unknown_key(path: str, detail: ErrorDetails, model: type[BaseModel]) -> Problem:
+def _unknown_key(
+    path: str, detail: ErrorDetails, model: type[BaseModel], narrowed: Mapping[str, type[BaseModel]]
+) -> Problem:
     section: Any = model
     for part in detail["loc"][:-1]:
         info = getattr(section, "model_fields", {}).get(part)
-        section = info.annotation if info is not None else None
+        declared = info.annotation if info is not None else None
+        section = narrowed.get(str(part), declared) if section is model else declared
     known = sorted(getattr(section, "model_fields", {}))
     message = Text("there is no setting '{path}'", "没有“{path}”这个设置项").with_(path=path)
     return Problem(message, suggestion(str(detail["loc"][-1]), known) if known else None, path)
-
-
-def _short(value: Any) -> str:
-    text = repr(value) if not isinstance(value, str) else f"'{value}'"
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _bound(en: str, zh: str, key: str) -> Callable[[str, dict[str, Any]], Text]:
@@ -93,6 +124,10 @@ _MESSAGES: dict[str, Callable[[str, dict[str, Any]], Text]] = {
     "int_parsing_size": _WHOLE,
     "bool_type": _bound("{given} is neither true nor false", "{given} 既不是 true 也不是 false", ""),
     "string_type": _TEXT,
+    "string_unicode": _bound(
+        "{given} holds a broken character: type it again", "{given} 含有损坏的字符，请重新输入", ""
+    ),
+    "invalid_key": _bound("{given} is no name of a setting", "{given} 不是设置项的名称", ""),
     "list_type": _bound("{given} is no list", "{given} 不是列表", ""),
     "dict_type": _SECTION,
     "model_type": _SECTION,

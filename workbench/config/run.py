@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.errors import WorkbenchError
 from workbench.config.optimization import OptimizationSection
-from workbench.config.problems import problems_of, rule_error, suggestion
+from workbench.config.problems import problems_of, rule_error, short, suggestion
 from workbench.config.registry import MethodOptions, method_kinds, options_of
 from workbench.config.sections import (
     AdapterSection,
@@ -20,7 +20,9 @@ from workbench.config.sections import (
     PrecisionSection,
     Section,
 )
-from workbench.config.text import Text
+from workbench.config.text import Text, writable
+
+DEFAULT_METHOD = "sft"
 
 
 class RunConfig(Section):
@@ -28,7 +30,7 @@ class RunConfig(Section):
 
     model: ModelSection = Field(default_factory=ModelSection)
     data: DataSection = Field(default_factory=DataSection)
-    method: SerializeAsAny[MethodOptions] = Field(default_factory=lambda: _options_for({"kind": "sft"}))
+    method: SerializeAsAny[MethodOptions] = Field(default_factory=lambda: _options_for({"kind": DEFAULT_METHOD}))
     adapter: AdapterSection = Field(default_factory=AdapterSection)
     precision: PrecisionSection = Field(default_factory=PrecisionSection)
     optimization: OptimizationSection = Field(default_factory=OptimizationSection)
@@ -73,7 +75,7 @@ class RunConfig(Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            problems = problems_of(error, cls)
+            problems = problems_of(error, cls, _narrowed(values))
             first = problems[0]
             raise WorkbenchError(
                 first.message, first.hint, first.field, problems=tuple(problems), code="invalid"
@@ -102,7 +104,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> None:
                 "Settings are written as section.key, for example optimization.learning_rate.",
                 "设置项写作“分区.键”，例如 optimization.learning_rate。",
             ),
-            path,
+            writable(path),
         )
     if path == "method.kind" and inner.get("kind") != value:
         inner.clear()
@@ -110,21 +112,24 @@ def put(values: dict[str, Any], path: str, value: Any) -> None:
 
 
 def _options_for(value: dict[str, Any]) -> MethodOptions:
-    kind = value.get("kind", "sft")
-    options = options_of(kind) if isinstance(kind, str) else None
+    options = _options_class(value)
     if options is None:
+        kind = value.get("kind")
         raise rule_error(
             "method.kind",
-            Text("there is no method '{kind}'", "没有“{kind}”这种方法").with_(kind=kind),
-            suggestion(str(kind), method_kinds()),
+            Text("there is no method {kind}", "没有 {kind} 这种方法").with_(kind=short(kind)),
+            suggestion(kind if isinstance(kind, str) else "", method_kinds()),
         )
-    return options.model_validate({**value, "kind": kind})
+    return options.model_validate({"kind": DEFAULT_METHOD, **value})
 
 
-def problem_list(values: dict[str, Any]) -> list[Problem]:
-    """All problems of `values`, an empty list when they make a valid config."""
-    try:
-        RunConfig.parse(values)
-    except WorkbenchError as error:
-        return list(error.problems)
-    return []
+def _options_class(method: dict[str, Any]) -> type[MethodOptions] | None:
+    kind = method.get("kind", DEFAULT_METHOD)
+    return options_of(kind) if isinstance(kind, str) else None
+
+
+def _narrowed(values: Any) -> dict[str, type[MethodOptions]]:
+    """The class of the section `method`, which the config's own field does not tell: it depends on the kind."""
+    method = values.get("method") if isinstance(values, dict) else None
+    options = _options_class(method) if isinstance(method, dict) else None
+    return {"method": options} if options is not None else {}

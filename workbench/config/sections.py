@@ -5,12 +5,14 @@ Every setting is declared once, here (or, for a training method's own options, i
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic_core import PydanticKnownError
 
 from workbench.config.fields import knob
-from workbench.config.text import Text, same
+from workbench.config.problems import rule_error
+from workbench.config.text import Text, same, writable
 
 STEPS = Text("steps", "步")
 TOKENS = Text("tokens", "词元")
@@ -18,9 +20,19 @@ ROWS = Text("rows", "行")
 
 
 class Section(BaseModel):
-    """Refuses unknown keys, NaN, infinity and values of the wrong type; cannot be changed once made."""
+    """Refuses unknown keys, NaN, infinity, values of the wrong type and text that no file can hold; cannot be changed
+    once made."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True, protected_namespaces=())
+
+    @field_validator("*")
+    @classmethod
+    def _writable(cls, value: Any) -> Any:
+        # Pydantic looks at this by itself only where a text has a length or a pattern.
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and writable(text) != text:
+                raise PydanticKnownError("string_unicode")
+        return value
 
 
 class ModelSection(Section):
@@ -203,6 +215,25 @@ class AdapterSection(Section):
         ),
         max_length=16,
     )
+
+    @field_validator("target_modules", "modules_to_save")
+    @classmethod
+    def _each_named_once(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        names = [name.strip() for name in value]
+        if "" in names:
+            raise rule_error(
+                f"adapter.{info.field_name}",
+                Text("the name of a layer must not be empty", "层名不能为空"),
+                Text("Remove the empty entry.", "请删除空的条目。"),
+            )
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise rule_error(
+                f"adapter.{info.field_name}",
+                Text("the layer '{name}' is named more than once", "层名“{name}”重复出现").with_(name=twice[:60]),
+                Text("Name every layer once.", "每个层名只写一次。"),
+            )
+        return names
 
 
 class PrecisionSection(Section):

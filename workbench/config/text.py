@@ -8,11 +8,13 @@ A `Text` is immutable and knows nothing about the page or about who is reading; 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 LANGUAGES = ("en", "zh")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,12 @@ class Text:
 
     def to(self, lang: str) -> str:
         """The text in `lang` ("en" or "zh"; anything else reads as English)."""
-        template = self.zh if lang == "zh" else self.en
-        if not self.values:
-            return template
-        bound = {name: value.to(lang) if isinstance(value, Text) else value for name, value in self.values}
-        return template.format(**bound)
+        said = self.zh if lang == "zh" else self.en
+        if self.values:
+            bound = {name: value.to(lang) if isinstance(value, Text) else value for name, value in self.values}
+            said = said.format(**bound)
+        # Here and not where the values come from: names of files, columns and settings reach sentences on many ways.
+        return writable(said)
 
     def as_dict(self) -> dict[str, str]:
         """Both languages, for files: `{"en": ..., "zh": ...}`."""
@@ -41,6 +44,11 @@ class Text:
 
     def __str__(self) -> str:
         return self.to("en")
+
+
+def writable(text: str) -> str:
+    """`text` with a replacement character for each half of a surrogate pair, which JSON can hold and UTF-8 can't."""
+    return _HALF_PAIR.sub("\ufffd", text)
 
 
 def same(text: str) -> Text:

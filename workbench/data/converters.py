@@ -102,8 +102,8 @@ def convert_labelled(row: Row, notes: list[str]) -> Example:
     value = row.get(first_of(row, LABEL_KEYS) or "")
     if isinstance(value, (dict, list)):
         raise BadRow("not_text", "label")
-    label = value if isinstance(value, str) or value is None else json.dumps(value)
-    if label is None or not label.strip():
+    label = as_text(value, "label") if isinstance(value, str) or value is None else json.dumps(value)
+    if not label.strip():
         raise BadRow("missing_field", "label")
     return {"text": _filled(row, TEXT_KEYS, "empty_text"), "label": label.strip()}
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from workbench.config.text import Text
 from workbench.data import limits
-from workbench.data.limits import check_count, refuse
+from workbench.data.limits import check_count, line_too_long, refuse
 
 Row = dict[str, Any]
 
@@ -33,6 +33,8 @@ def parse_csv(text: str, name: str, delimiter: str | None) -> list[Row]:
             rows.append(dict(zip(header, cells, strict=True)))
             check_count(len(rows), name)
     except csv.Error as error:
+        if str(error).startswith("field larger than"):
+            line_too_long(name, Text("line {n}", "第 {n} 行").with_(n=reader.line_num))
         refuse(
             Text(
                 "line {line} of {file}: this is not valid CSV ({why})",

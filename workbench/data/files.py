@@ -1,4 +1,4 @@
-"""Reading rows from a file, and writing them to one.
+"""Reading rows from a file.
 
 `read_rows` takes .jsonl, .json, .csv, .tsv and .txt and returns plain dicts, or raises a `WorkbenchError` that names
 the file and the line. It knows nothing about what the rows mean: that is `formats`.
@@ -6,12 +6,9 @@ the file and the line. It knows nothing about what the rows mean: that is `forma
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from workbench.config.disk import write_atomically
 from workbench.config.text import Text, listed
 from workbench.data import limits
 from workbench.data.csv_rows import parse_csv
@@ -95,16 +92,6 @@ def parse_rows(data: bytes, name: str) -> list[Row]:
     if not rows:
         refuse(Text("the file {file} has no rows", "文件 {file} 中没有数据行"), file=name, code="no_rows")
     return rows
-
-
-def rows_as_jsonl(rows: Iterable[Row]) -> bytes:
-    """Rows as the bytes of a .jsonl file."""
-    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows).encode("utf-8")
-
-
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows to a .jsonl file, all of them or none."""
-    write_atomically(path, rows_as_jsonl(rows))
 
 
 def _too_big(name: str, size: int) -> NoReturn:

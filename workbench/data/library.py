@@ -17,7 +17,6 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ from typing import Any
 from workbench.config.disk import disk_errors, disk_full, free_bytes, slug, write_atomically, write_json
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, listed, same
-from workbench.data.files import SUFFIXES, parse_rows, read_data, rows_as_jsonl
-from workbench.data.formats import DataProblem, Example, Inspection, Row, inspect_rows
+from workbench.data.files import SUFFIXES, parse_rows, read_data
+from workbench.data.formats import DataProblem, Example, Inspection, inspect_rows
 
 ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 SHIPPED = Path(__file__).parent / "shipped"
@@ -155,11 +154,6 @@ class DataLibrary:
         data = read_data(path)
         inspection = inspect_rows(parse_rows(data, path.name))
         return self._store(data, path.suffix.lower(), _clean_name(name or path.stem), inspection)
-
-    def add_rows(self, rows: Iterable[Row], name: str) -> DatasetInfo:
-        """Store rows made by the workbench itself as a new set."""
-        rows = [*rows]
-        return self._store(rows_as_jsonl(rows), ".jsonl", _clean_name(name), inspect_rows(rows))
 
     def delete(self, dataset_id: str) -> None:
         """Remove one of the user's sets."""

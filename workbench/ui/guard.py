@@ -141,6 +141,10 @@ class Guard:
         if self.rules.token and not self._has_token(headers) and scope["path"] not in _UNASKED:
             await self._ask_for_token(scope, send)
             return
+        refusal = self._too_much(scope, headers)  # only now: who has no token must not use up what others may upload
+        if refusal is not None:
+            await self._answer(send, scope, *refusal)
+            return
         is_page = scope["method"] == "GET" and scope["path"] in ("/", "")
         if is_page:  # the script is put into the text as it is, so it must not come compressed
             kept = [(name, value) for name, value in scope["headers"] if name.lower() != b"accept-encoding"]
@@ -158,6 +162,9 @@ class Guard:
             opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
             if not (opened and scope["method"] == "GET" and scope["path"] in ("/", "")):
                 return 403, _REFUSED
+        return None
+
+    def _too_much(self, scope: Scope, headers: dict[str, str]) -> tuple[int, Text] | None:
         if scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload"):
             length = headers.get("content-length", "")
             if not length.isdigit():
