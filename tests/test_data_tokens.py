@@ -4,12 +4,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from workbench.config.errors import StopRequested, WorkbenchError
+from workbench.data.rendering import TemplateRefusal, render
 from workbench.data.tokens import (
     colour,
     colour_example,
@@ -51,6 +53,7 @@ THINKING = (
 )
 # Like Phi-3: the whole text ends with a token of its own.
 CLOSED = PLAIN.replace(HEADER, HEADER.replace("{% endif", "{% else %}{{ '<|endoftext|>' }}{% endif"))
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
 BARE = (
     "{% for m in messages %}{{ m.role + ': ' + (m.content | trim) + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
@@ -200,14 +203,75 @@ def test_conversations_need_a_chat_template_and_text_does_not(make, call):
     assert encode_text(tokenizer, "hello").input_ids
 
 
-def test_a_row_that_the_template_refuses_is_named_by_its_number(make):
-    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    examples = [{"messages": TALK[1:]}] * 300
-    examples[250] = {"messages": TALK}
-    with pytest.raises(WorkbenchError) as caught:
-        encode_many(make(refusing + PLAIN), examples)
+def loaded_set(rows, name):
+    """A data set in memory, of chat rows; a row that is None stands in the file and cannot be used."""
+    numbers = [number for number, row in enumerate(rows, start=1) if row is not None]
+    return SimpleNamespace(
+        info=SimpleNamespace(name=name),
+        examples=[{"messages": row} for row in rows if row is not None],
+        numbers=numbers,
+    )
+
+
+def refusal_of(call, *arguments, **options):
+    with pytest.raises(TemplateRefusal) as caught:
+        call(*arguments, **options)
     assert caught.value.code == "chat_template"
-    assert "row 251" in caught.value.to("en").lower() and "System role not supported" in caught.value.to("zh")
+    return caught.value
+
+
+def test_a_refused_row_is_named_by_its_number_in_its_own_file(make):
+    tokenizer = make(NO_SYSTEM + PLAIN)
+    other = loaded_set([TALK[1:]] * 300, "other.jsonl")
+    rows = [TALK[1:]] * 300
+    rows[2:9], rows[250] = [None] * 7, TALK
+    mine = loaded_set(rows, "mine.jsonl")
+    kept = mine.examples[::-1][:200]  # shuffled, and a part kept back
+    refusal = refusal_of(encode_many, tokenizer, kept)
+    assert refusal.row is None and "row" not in refusal.to("en") and refusal.example is mine.examples[243]
+    named = refusal.in_file(other, None, mine)
+    assert named.row == 251 and "Row 251 of mine.jsonl" in named.to("en")
+    assert "数据集 mine.jsonl 第 251 行" in named.to("zh") and "System role not supported" in named.to("zh")
+    assert refusal.in_file(other).row is None
+
+
+@pytest.mark.parametrize("kind", ["chosen", "completion", "prompt"])
+def test_a_refused_row_of_any_kind_is_known(make, kind):
+    good = {"prompt": TALK[1:2], "chosen": [TALK[2]], "rejected": [TALK[4]]}
+    if kind != "chosen":
+        good = {"prompt": TALK[1:2], **({"completion": [TALK[2]], "label": True} if kind == "completion" else {})}
+    bad = {**good, "prompt": TALK[:2]}
+    tokenizer = make(NO_SYSTEM + PLAIN)
+    assert refusal_of(encode_many, tokenizer, [good] * 130 + [bad, good]).example is bad
+    assert refusal_of(colour_example, tokenizer, bad).example is bad
+
+
+def test_a_row_that_is_refused_only_up_to_an_answer_is_known(make):
+    # Renders the whole, and cannot render a conversation that ends with its first question.
+    tokenizer = make("{% if messages|length == 1 %}{{ raise_exception('too short') }}{% endif %}" + THINKING)
+    fine, bad = {"messages": TALK[:3]}, {"messages": TALK[1:]}
+    assert refusal_of(encode_many, tokenizer, [fine, fine, bad, fine]).example is bad
+
+
+def test_who_asks_with_a_system_prompt_is_told_to_clear_it(make):
+    tokenizer = make(NO_SYSTEM + PLAIN)
+    refusal = refusal_of(render_prompt, tokenizer, TALK[:2])
+    assert "row" not in refusal.to("en").lower() and "Clear the system prompt" in refusal.to("en")
+    assert "行" not in refusal.to("zh") and "清空系统提示" in refusal.to("zh")
+    strict = make("{{ raise_exception('never') }}")
+    assert "system prompt" not in refusal_of(render_prompt, strict, TALK[:2]).to("en")
+
+
+@pytest.mark.parametrize("slip", ["{{ 1 // 0 }}", "{{ messages[9].x.y }}", "{% if %}", "{{ ''.__class__.__mro__ }}"])
+def test_whatever_a_template_stumbles_over_is_its_refusal(make, slip):
+    assert refusal_of(encode_chat, make(slip + PLAIN), TALK[1:]).reason
+
+
+def test_a_template_that_writes_far_more_than_was_said_is_refused(make):
+    tokenizer = make("{% for n in range(99999) %}{{ 'a' * 20 }}{% endfor %}" + PLAIN)
+    assert "2,000,030" in refusal_of(render_prompt, tokenizer, [{"role": "user", "content": ""}]).to("en")
+    long = [{"role": "user", "content": "a" * 2_000_000}]
+    assert len(render(make(PLAIN), [long])[0]) > 2_000_000
 
 
 def test_many_rows_are_the_same_as_single_ones_and_report_progress(make):

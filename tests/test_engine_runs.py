@@ -7,8 +7,9 @@ import logging
 
 import pytest
 
-from tests.homes import losses, make_home, tiny_config
+from tests.homes import chat_rows, losses, make_home, tiny_config
 from tests.steps import Hold, at_step
+from tests.tiny_models import TEMPLATE
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
@@ -198,6 +199,32 @@ def test_a_model_without_chat_template_is_refused_for_conversations(engine, home
     with pytest.raises(WorkbenchError) as caught:
         engine.submit(tiny_config())
     assert caught.value.field == "model.base" and "template" in caught.value.message.en
+
+
+def test_a_base_model_whose_chat_template_never_ends_is_refused_before_the_start(engine, home):
+    template = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    (home / "models" / "tiny" / "chat_template.jinja").write_text(template)
+    for ask in (lambda: engine.submit(tiny_config()), lambda: engine.inspect("talk", "tiny", 64, "answers")):
+        with pytest.raises(WorkbenchError) as caught:
+            ask()
+        assert caught.value.field == "model.base" and "对话模板" in caught.value.message.to("zh")
+    assert engine.runs() == []
+
+
+def test_a_row_that_the_chat_template_refuses_is_named_by_its_place_in_the_file(engine, home):
+    rows = [json.dumps(row) for row in chat_rows(48)]
+    rows[3:3] = ["{}"] * 4  # left out, and counted all the same
+    system = {"role": "system", "content": "Be brief."}
+    rows[40] = json.dumps({"messages": [system, *json.loads(rows[40])["messages"]]})
+    (home / "mine.jsonl").write_text("\n".join(rows))
+    engine.data.add(home / "mine.jsonl", "mine")
+    template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
+    (home / "models" / "tiny" / "chat_template.jinja").write_text(template)
+    record = done(engine, tiny_config(data={"train": "mine"}))
+    assert record.status == "failed" and "41" in record.error["message"]["en"]
+    with pytest.raises(WorkbenchError) as caught:
+        engine.inspect("mine", "tiny", 64, "answers")
+    assert "第 41 行" in caught.value.message.to("zh")
 
 
 def test_a_disk_without_room_is_told_before_the_start(engine, monkeypatch):

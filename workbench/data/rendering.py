@@ -10,10 +10,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
+
+if TYPE_CHECKING:
+    from workbench.data.formats import Example
+    from workbench.data.library import Loaded
 
 Message = dict[str, str]
 Span = tuple[int, int]
@@ -22,6 +26,16 @@ Span = tuple[int, int]
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 _START_TAG = re.compile(r"\{%([-+]?)\s*generation\s*([-+]?)%\}")
 _END_TAG = re.compile(r"\{%([-+]?)\s*endgeneration\s*([-+]?)%\}")
+# Characters that a template may write: a little more than the messages, and a long system prompt of its own.
+_SPARE, _TIMES = 1_000_000, 20
+
+_ANOTHER_MODEL = Text("Change the conversation, or choose another model.", "请修改对话内容，或选择其他模型。")
+_WITHOUT_SYSTEM = Text("Clear the system prompt, or choose another model.", "请清空系统提示，或选择其他模型。")
+_OTHER_ROW = Text("Leave the row out, or choose another model.", "请去掉该行，或选择其他模型。")
+_OTHER_ROW_WITHOUT_SYSTEM = Text(
+    "Take the system prompt out of such rows, leave them out, or choose another model.",
+    "请去掉这类行中的系统提示或整行，或选择其他模型。",
+)
 
 
 @dataclass(frozen=True)
@@ -61,19 +75,26 @@ def render(tokenizer: Any, conversations: list[list[Message]], **options: Any) -
     """Every conversation as text; `options` go to `apply_chat_template`.
 
     Raises:
-        WorkbenchError: (`chat_template`) when the template refuses one; the message says which, counted from 1.
+        TemplateRefusal: the template refuses one, or writes far more than was said; `place` says which.
     """
     if not conversations:
         return []
     try:
-        return tokenizer.apply_chat_template(conversations, tokenize=False, **options)
+        texts = tokenizer.apply_chat_template(conversations, tokenize=False, **options)
     except _template_errors():
-        for number, messages in enumerate(conversations, start=1):
+        for place, messages in enumerate(conversations):
             try:
                 tokenizer.apply_chat_template(messages, tokenize=False, **options)
             except _template_errors() as error:
-                raise TemplateRefusal(number, str(error)) from error
+                system = _refuses_system(tokenizer, messages, options)
+                raise TemplateRefusal(same(str(error)[:300]), place, system) from error
         raise
+    for place, (text, messages) in enumerate(zip(texts, conversations, strict=True)):
+        # Turning it into tokens would take the memory of many such texts.
+        if len(text) > _SPARE + _TIMES * sum(len(message.get("content") or "") for message in messages):
+            reason = Text("it makes {length} characters out of it", "它把对话展开成了 {length} 个字符")
+            raise TemplateRefusal(reason.with_(length=f"{len(text):,}"), place)
+    return texts
 
 
 def render_answers(tokenizer: Any, conversations: list[list[Message]]) -> list[Rendered]:
@@ -90,26 +111,77 @@ def render_answers(tokenizer: Any, conversations: list[list[Message]]) -> list[R
 
 
 class TemplateRefusal(WorkbenchError):
-    """The chat template cannot render one conversation; `number` counts from 1 within what was asked."""
+    """The chat template cannot render a conversation.
 
-    def __init__(self, number: int, reason: str) -> None:
-        super().__init__(
-            Text(
-                "row {row}: the model's chat template refuses it: {reason}",
-                "第 {row} 行：模型的对话模板拒绝了它：{reason}",
-            ).with_(row=number, reason=same(reason[:300])),
-            Text("Leave the row out, or choose another model.", "请去掉该行，或选择其他模型。"),
-            code="chat_template",
-        )
-        self.number = number
-        self.reason = reason
+    Raised without a row number: who renders one conversation has none, and who renders many has left rows out and kept
+    some back before. Whoever has the set itself raises it again with `in_file`.
+
+    Args:
+        reason: what the template says.
+        place: the conversation's place, from 0, among those that were asked for.
+        system: whether it is the conversation's system prompt that is refused, as many templates do.
+        example: the example that the conversation comes from, the very object.
+        row: its number in its file, from 1.
+        name: the data set's name.
+    """
+
+    def __init__(
+        self,
+        reason: Text,
+        place: int = 0,
+        system: bool = False,
+        *,
+        example: Example | None = None,
+        row: int | None = None,
+        name: Text | str = "",
+    ) -> None:
+        if row is None:
+            message = Text(
+                "this model's chat template refuses this conversation: {reason}",
+                "此模型的对话模板拒绝了这段对话：{reason}",
+            ).with_(reason=reason)
+            hint = _WITHOUT_SYSTEM if system else _ANOTHER_MODEL
+        else:
+            message = Text(
+                "row {row} of {name}: this model's chat template refuses it: {reason}",
+                "数据集 {name} 第 {row} 行：此模型的对话模板拒绝了它：{reason}",
+            ).with_(row=row, name=name, reason=reason)
+            hint = _OTHER_ROW_WITHOUT_SYSTEM if system else _OTHER_ROW
+        super().__init__(message, hint, code="chat_template")
+        self.reason, self.place, self.system, self.example, self.row = reason, place, system, example, row
+
+    def at(self, place: int, example: Example | None = None) -> TemplateRefusal:
+        """The same refusal with the conversation's place in a longer list, and the example there."""
+        return TemplateRefusal(self.reason, place, self.system, example=example)
+
+    def in_file(self, *sets: Loaded | None) -> TemplateRefusal:
+        """The same refusal with the row's number in its file, where the example is one of these sets'."""
+        for loaded in sets:
+            pairs = zip(loaded.numbers, loaded.examples, strict=True) if loaded is not None else ()
+            row = next((number for number, example in pairs if example is self.example), None)
+            if loaded is not None and row is not None:
+                named = {"example": self.example, "row": row, "name": loaded.info.name}
+                return TemplateRefusal(self.reason, self.place, self.system, **named)
+        return self.at(self.place, self.example)
 
 
 def _template_errors() -> tuple[type[Exception], ...]:
     from jinja2 import TemplateError
 
-    # A template can also stumble over Python's own rules: a missing key, None where it adds strings.
-    return (TemplateError, TypeError, ValueError, KeyError, AttributeError)
+    # A template can also stumble over Python's own rules: a missing key, None where it adds strings, a division by 0.
+    return (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+def _refuses_system(tokenizer: Any, messages: list[Message], options: dict[str, Any]) -> bool:
+    """Whether it is the system prompt that the template refuses in a conversation."""
+    others = [message for message in messages if message.get("role") != "system"]
+    if not others or len(others) == len(messages):
+        return False
+    try:
+        tokenizer.apply_chat_template(others, tokenize=False, **options)
+    except _template_errors():
+        return False
+    return True
 
 
 def _marked_spans(
@@ -169,7 +241,10 @@ def _measured_spans(
         start = len(os.path.commonprefix([before.get((row, index), ""), text]))
         upto = after.get((row, index), text)
         kept = text.startswith(upto)
-        end = len(upto) if kept else _searched_end(tokenizer, conversations[row], index, text, start, enders)
+        try:
+            end = len(upto) if kept else _searched_end(tokenizer, conversations[row], index, text, start, enders)
+        except TemplateRefusal as refusal:
+            raise refusal.at(row) from refusal
         spans[row].append((start, _without_tail(text, start, end, enders)))
     return spans
 
@@ -181,7 +256,7 @@ def _render_parts(
     try:
         parts = render(tokenizer, [conversations[row][: index + extra] for row, index in places], **options)
     except TemplateRefusal as refusal:
-        raise TemplateRefusal(places[refusal.number - 1][0] + 1, refusal.reason) from refusal
+        raise refusal.at(places[refusal.place][0]) from refusal
     return dict(zip(places, parts, strict=True))
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "EncodedPrompt",
     "Learn",
     "Piece",
+    "TemplateRefusal",
     "TokenStats",
     "colour",
     "colour_example",
@@ -110,7 +111,7 @@ def encode_many(
 
     Raises:
         StopRequested: `stop` was set.
-        WorkbenchError: as `encode_chat`; a refused row is named by its place among the examples.
+        WorkbenchError: as `encode_chat`; a `TemplateRefusal` holds the example, and names its row after `in_file`.
     """
     results: list[AnyEncoded] = []
     for start in range(0, len(examples), CHUNK):
@@ -120,7 +121,7 @@ def encode_many(
         try:
             results += _encode_block(tokenizer, block, learn, max_length)
         except TemplateRefusal as refusal:
-            raise TemplateRefusal(start + refusal.number, refusal.reason) from refusal
+            raise refusal.at(start + refusal.place, block[refusal.place]) from refusal
         if progress is not None:
             progress(len(results), len(examples))
     return results
@@ -154,10 +155,13 @@ def colour_example(
     """An example of any kind in pieces; of a preference pair the side that is asked for."""
     if "text" in example:
         return colour_text(tokenizer, example["text"], max_length)
-    if "messages" in example:
-        return colour(tokenizer, example["messages"], learn, max_length)
-    answer = example.get(side) or example.get("completion") or []
-    rendered = _render_last_answers(tokenizer, [(example["prompt"], answer)])[0]
+    try:
+        if "messages" in example:
+            return colour(tokenizer, example["messages"], learn, max_length)
+        answer = example.get(side) or example.get("completion") or []
+        rendered = _render_last_answers(tokenizer, [(example["prompt"], answer)])[0]
+    except TemplateRefusal as refusal:
+        raise refusal.at(0, example) from refusal
     return _colour(rendered, tokenizer, "answers", max_length)
 
 

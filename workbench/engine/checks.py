@@ -19,6 +19,7 @@ from workbench.methods import METHODS
 from workbench.models.catalog import ModelCatalog, ModelInfo
 from workbench.models.files import read_json_object
 from workbench.models.layers import missing_layers, stored_layers
+from workbench.models.templates import check_template, folder_template
 
 CHANGED_ON_RESUME = (
     "optimization.epochs",
@@ -54,6 +55,7 @@ def check(
             problems += _kind(config, other, "data.eval")
     problems += _hardware(config)
     if model is not None:
+        _try(problems, "model.base", lambda: _try_template(model.folder))
         problems += _model_fits(config, model) + _layers(config, model) + _disk(config, model, home)
     return problems
 
@@ -168,7 +170,7 @@ def _template(config: RunConfig, model: ModelInfo, loaded: Loaded) -> list[Probl
             Problem(
                 Text(
                     "this model has no chat template, so it cannot be asked questions",
-                    "这个模型没有聊天模板，无法向它提问",
+                    "这个模型没有对话模板，无法向它提问",
                 ),
                 Text("Remove the questions, or choose a chat model.", "请去掉这些问题，或选择聊天模型。"),
                 "evaluation.questions",
@@ -177,7 +179,7 @@ def _template(config: RunConfig, model: ModelInfo, loaded: Loaded) -> list[Probl
     return [
         Problem(
             Text(
-                "this model has no chat template, so it cannot read conversations", "这个模型没有聊天模板，读不了对话"
+                "this model has no chat template, so it cannot read conversations", "这个模型没有对话模板，读不了对话"
             ),
             Text(
                 "Choose an 'instruct' or 'chat' model, or train on plain text.",
@@ -186,6 +188,12 @@ def _template(config: RunConfig, model: ModelInfo, loaded: Loaded) -> list[Probl
             "model.base",
         )
     ]
+
+
+def _try_template(folder: Path) -> None:
+    template = folder_template(folder)
+    if template:
+        check_template(template)
 
 
 def check_device(config: RunConfig, device: str) -> None:

@@ -87,16 +87,15 @@ class RunJobs:
         if checkpoint is not None:
             _check_unchanged(self._store.get(run_id), loaded.fingerprint, fingerprint(base.folder))
         check_rows(loaded.examples)
-        evaluation = None
-        if config.data.eval:
-            evaluation = self._data.load(config.data.eval, allow_paths=True).examples
+        other = self._data.load(config.data.eval, allow_paths=True) if config.data.eval else None
         return TrainingJob(
             config=config,
             folder=self._store.path(run_id),
             base=base.folder,
             base_name=base.id if "/" not in base.id and "\\" not in base.id else base.folder.name,
             examples=loaded.examples,
-            evaluation=evaluation,
+            evaluation=other.examples if other else None,
+            sets=(loaded, other),
             emit=_Reporter(self._store, self._desk, run_id),
             stop=stop,
             checkpoint=checkpoint,

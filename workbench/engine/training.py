@@ -25,6 +25,8 @@ from workbench.config.disk import disk_errors, sync
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
+from workbench.data.library import Loaded
+from workbench.data.tokens import TemplateRefusal
 from workbench.engine.callback import RunCallback
 from workbench.engine.checks import check_device, named_layers, refuse
 from workbench.engine.desk import Desk
@@ -57,6 +59,7 @@ class TrainingJob:
         stop: set when the person pressed Stop.
         checkpoint: where to go on from, or None to begin.
         desk: others ask the model here while it trains.
+        sets: the data sets that the rows come from, to name a row by its number in its file.
     """
 
     config: RunConfig
@@ -69,6 +72,7 @@ class TrainingJob:
     stop: threading.Event
     checkpoint: Path | None = None
     desk: Desk = field(default_factory=Desk)
+    sets: tuple[Loaded | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,7 +217,10 @@ def _build(
         report=lambda text: job.emit(ProblemFound(text.as_dict())),
         peft_config=adapter_config(config),
     )
-    trainer = METHODS[config.method.kind].build_trainer(parts)
+    try:
+        trainer = METHODS[config.method.kind].build_trainer(parts)
+    except TemplateRefusal as refusal:
+        raise refusal.in_file(*job.sets) from refusal
     for printer in (PrinterCallback, ProgressCallback):  # they print to the terminal what we report as events
         trainer.remove_callback(printer)
     if device.startswith("cuda") and trainer.args.parallel_mode == ParallelMode.NOT_DISTRIBUTED:

@@ -59,7 +59,7 @@ class Views:
         self, dataset_id: str, model_id: str, max_length: int, learn: str, *, allow_paths: bool
     ) -> dict[str, Any]:
         """Format, kind, rows, problems, and the counts of tokens."""
-        from workbench.data.tokens import encode_many, statistics
+        from workbench.data.tokens import TemplateRefusal, encode_many, statistics
 
         _check(max_length, learn)
         loaded = self._data.load(dataset_id, allow_paths=allow_paths)
@@ -69,7 +69,10 @@ class Views:
             known = self._counts.get(key)
         if known is None:
             tokenizer = self._tokenizer(model.folder)
-            encoded = encode_many(tokenizer, loaded.examples, learn, max_length)  # type: ignore[arg-type]
+            try:
+                encoded = encode_many(tokenizer, loaded.examples, learn, max_length)  # type: ignore[arg-type]
+            except TemplateRefusal as refusal:
+                raise refusal.in_file(loaded) from refusal
             known = asdict(statistics(encoded))
             with self._lock:
                 if len(self._counts) > 64:
@@ -86,7 +89,7 @@ class Views:
         self, dataset_id: str, row: int, model_id: str, max_length: int, learn: str, *, allow_paths: bool
     ) -> list[Any]:
         """Pieces of one row, as it will be rendered, learned and cut."""
-        from workbench.data.tokens import colour_example
+        from workbench.data.tokens import TemplateRefusal, colour_example
 
         _check(max_length, learn)
         rows = self._data.examples(dataset_id, max(row, 0), 1, allow_paths)
@@ -96,7 +99,10 @@ class Views:
                 Text("Choose a smaller number.", "请选小一点的数。"),
             )
         tokenizer = self._tokenizer(self._models.resolve(model_id, allow_paths).folder)
-        return colour_example(tokenizer, rows[0], learn, max_length)  # type: ignore[arg-type]
+        try:
+            return colour_example(tokenizer, rows[0], learn, max_length)  # type: ignore[arg-type]
+        except TemplateRefusal as refusal:
+            raise refusal.in_file(self._data.load(dataset_id, allow_paths=allow_paths)) from refusal
 
     def _tokenizer(self, folder: Path) -> Any:
         from workbench.models.loading import load_tokenizer

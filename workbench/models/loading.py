@@ -23,6 +23,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.models.adapters import AdapterFiles, check_adapter
 from workbench.models.files import check_folder, model_error
+from workbench.models.templates import check_template
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 QUANTIZATIONS = ("none", "int8", "nf4")
@@ -56,13 +57,18 @@ def pick_dtype(choice: str, device: str | torch.device | None = None) -> str:
 
 
 def load_tokenizer(folder: Path | str) -> Any:
-    """The tokenizer in `folder`, with a padding token; a WorkbenchError where it can't be read."""
+    """The tokenizer in `folder`, with a padding token and, if any, a chat template that was tried out.
+
+    Raises:
+        WorkbenchError: it can't be read, or its template must not be used (see `check_template`).
+    """
     folder = Path(folder)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
         )
         _ensure_pad_token(tokenizer)
+        template = _used_template(tokenizer)
     except Exception as error:  # the tokenizers library raises bare Exception for a broken file
         _LOG.warning("tokenizer in %s", folder, exc_info=True)
         raise model_error(
@@ -72,6 +78,8 @@ def load_tokenizer(folder: Path | str) -> Any:
             Text("Download or copy the tokenizer's files again.", "请重新下载或复制分词器文件。"),
             code="broken_tokenizer",
         ) from error
+    if template:
+        check_template(template)
     return tokenizer
 
 
@@ -305,6 +313,17 @@ def _mismatch(detail: str) -> WorkbenchError:
         "model.base",
         code="adapter_mismatch",
     )
+
+
+def _used_template(tokenizer: Any) -> str | None:
+    """The one of a tokenizer's chat templates that conversations are rendered with."""
+    try:
+        template = tokenizer.get_chat_template()
+    except ValueError:  # it has none, or several and none for general use
+        return None
+    if not isinstance(template, str):
+        raise TypeError(f"its chat template is of type {type(template).__name__}")
+    return template
 
 
 def _ensure_pad_token(tokenizer: Any) -> None:

@@ -1,0 +1,184 @@
+"""A chat template tried out in a process of its own, which may hang, swell or crash without harm. See `templates.py`.
+
+Started as a script, with the template as UTF-8 on its standard input and the folders of jinja2 as its arguments. Imports
+the standard library and jinja2 only, so that it starts in a tenth of a second. Prints READY once it is able to begin,
+and at the end what became of the template: one of FINE, LONG, MEMORY, SLOW and UNSAFE.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import math
+import sys
+import time
+from datetime import datetime
+from typing import Any
+
+READY, FINE, LONG, MEMORY, SLOW, UNSAFE = "ready", "fine", "long", "memory", "slow", "unsafe"
+
+# Processor time for everything, where the system limits it (not on Windows): a busy computer takes none of it away.
+CPU_SECONDS = 4
+# Time on the clock: the only limit on Windows, and the last resort where processor time is limited.
+WALL_SECONDS, LAST_SECONDS = 10, 20
+ONE_SECONDS = 1.0  # processor time for one conversation; a usual template needs a thousandth of it
+MEMORY_BYTES = 512 * 1024**2
+OUTPUT_CHARACTERS = 1_000_000
+
+_LONG_TEXT = "A long message, 一段很长的文字。\n" * 500
+CONVERSATIONS: list[list[dict[str, str]]] = [
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello 你好"},
+        {"role": "assistant", "content": "Hi!"},
+    ],
+    [{"role": "user", "content": "Hello"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+    [
+        {"role": ("user", "assistant")[turn % 2], "content": f"<think>\nTurn {turn}\n</think>\n\nAnswer {turn}"}
+        for turn in range(12)
+    ],
+    [{"role": "user", "content": _LONG_TEXT}, {"role": "assistant", "content": _LONG_TEXT}],
+    [{"role": "assistant", "content": ""}],
+]
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+
+
+def environment() -> Any:
+    """The sandbox in which transformers renders chat templates (5.23, `utils/chat_template_utils.py`)."""
+    import jinja2.ext
+    import jinja2.nodes
+    import jinja2.sandbox
+    import jinja2.utils
+
+    class Generation(jinja2.ext.Extension):
+        tags = {"generation"}
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+            return jinja2.nodes.CallBlock(self.call_method("_inside"), [], [], body).set_lineno(line)
+
+        def _inside(self, caller: Any) -> Any:
+            return caller()
+
+    class Dict:
+        def __call__(self, *args: Any, **kwargs: Any) -> dict:
+            return dict(*args, **kwargs)
+
+        def fromkeys(self, *args: Any, **kwargs: Any) -> dict:
+            return dict.fromkeys(*args, **kwargs)
+
+    class Namespace(jinja2.utils.Namespace):
+        def __init__(*args: Any, **kwargs: Any) -> None:  # as in jinja2: `self` may be among the names
+            made = dict(*args[1:], **kwargs)
+            jinja2.utils.Namespace.__init__(args[0])
+            for name, value in made.items():
+                args[0][name] = value
+
+        def __setitem__(self, name: str, value: Any) -> None:
+            if isinstance(name, str) and name.startswith("_"):
+                raise jinja2.exceptions.SecurityError(name)
+            super().__setitem__(name, value)
+
+    def tojson(
+        value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    ) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+    def raise_exception(message: Any) -> None:
+        raise jinja2.exceptions.TemplateError(message)
+
+    made = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
+    )
+    made.filters["tojson"] = tojson
+    made.globals["raise_exception"] = raise_exception
+    made.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    made.globals["dict"] = Dict()
+    made.globals["namespace"] = Namespace
+    return made
+
+
+def try_out(text: str) -> str:
+    """What becomes of a template: compiled, and rendered for every conversation with and without the answer's header.
+
+    That it refuses conversations is its good right; only one that does nothing but break the sandbox's rules is UNSAFE.
+    """
+    try:
+        template = environment().from_string(text)
+        words = [_render(template, conversation, header) for conversation in CONVERSATIONS for header in (False, True)]
+    except MemoryError:
+        return MEMORY
+    except Exception:  # noqa: BLE001 - not a template at all; that is said when a conversation has to be rendered
+        return FINE
+    bad = [word for word in words if word not in (FINE, UNSAFE)]
+    return bad[0] if bad else UNSAFE if FINE not in words else FINE
+
+
+def _render(template: Any, conversation: list[dict[str, str]], header: bool) -> str:
+    from jinja2.exceptions import SecurityError
+
+    values = {"messages": conversation, "tools": None, "documents": None, "add_generation_prompt": header, **TOKENS}
+    began, length = time.process_time(), 0
+    try:
+        for piece in template.generate(values):
+            length += len(piece)
+            if length > OUTPUT_CHARACTERS:
+                return LONG
+    except SecurityError:
+        return UNSAFE
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001, S110 - whatever it raises is a refusal
+        pass
+    if time.process_time() - began > ONE_SECONDS:
+        return SLOW
+    return MEMORY if _peak() > MEMORY_BYTES else FINE
+
+
+def _peak() -> int:
+    """Bytes that this process has held at most, on macOS, which takes a limit of memory and does not keep to it.
+
+    Not on Linux, which does: there the figure begins with that of the process that started this one.
+    """
+    if sys.platform != "darwin":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _limit() -> None:
+    """Let the system end this process: it does so even in the middle of one long instruction, and without a parent."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        faulthandler.dump_traceback_later(WALL_SECONDS, exit=True)
+        return
+    faulthandler.dump_traceback_later(LAST_SECONDS, exit=True)
+    limits = {
+        resource.RLIMIT_CORE: 0,  # nobody wants the remains
+        resource.RLIMIT_CPU: math.ceil(time.process_time()) + CPU_SECONDS - 1,
+        resource.RLIMIT_AS: MEMORY_BYTES,
+    }
+    for kind, wanted in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        try:
+            resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+        except (ValueError, OSError):  # macOS does not take every value of a limit that it knows by name
+            continue
+
+
+def main() -> None:
+    """Try out the template on standard input."""
+    sys.path += sys.argv[1:]
+    environment()  # everything is imported before the clock starts
+    _limit()
+    print(READY, flush=True)
+    text = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
+    print(try_out(text), flush=True)
+
+
+if __name__ == "__main__":
+    main()

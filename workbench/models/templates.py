@@ -1,0 +1,165 @@
+"""Chat templates from strangers: each is tried out in a process of its own before this one renders anything with it.
+
+A chat template is a program. Its sandbox keeps it from files and from Python, but not from running for ever or from
+filling the memory, and nothing can be done about that once it runs in this process. So `template_probe.py` renders some
+conversations with it under limits of time, memory and output, and only a template that gets through is used.
+
+What this cannot see: a template that behaves there and misbehaves later, on data of its choice. It keeps out what is
+broken, and what is hostile without knowing this check. On Windows there is no limit of memory, only of time and output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+from workbench.models import template_probe as probe
+from workbench.models.files import contained, model_error, read_json_object
+
+MAX_TEMPLATE = 1_000_000  # characters; long ones have some ten thousand
+# With the time until the other process can begin, which a virus scanner or a busy computer may hold up.
+LONGEST_SECONDS = 60 + probe.LAST_SECONDS
+
+_LOG = logging.getLogger(__name__)
+_SIZE, _CRASH = "size", "crash"
+_REASONS = {
+    probe.SLOW: Text(
+        "this model's chat template does not come to an end with a short conversation",
+        "此模型的对话模板连一段简短的对话都无法渲染完（可能陷入死循环）",
+    ),
+    probe.MEMORY: Text(
+        "this model's chat template needs more than {memory} MB of memory for a short conversation",
+        "此模型的对话模板渲染一段简短的对话就要占用超过 {memory} MB 内存",
+    ).with_(memory=probe.MEMORY_BYTES // 1024**2),
+    probe.LONG: Text(
+        "this model's chat template makes more than {length} characters out of a short conversation",
+        "此模型的对话模板会把一段简短的对话展开成超过 {length} 个字符",
+    ).with_(length=f"{probe.OUTPUT_CHARACTERS:,}"),
+    probe.UNSAFE: Text(
+        "this model's chat template tries to do what templates must not do",
+        "此模型的对话模板试图执行不允许模板执行的操作",
+    ),
+    _SIZE: Text(
+        "this model's chat template is longer than {length} characters", "此模型的对话模板超过 {length} 个字符"
+    ).with_(length=f"{MAX_TEMPLATE:,}"),
+    _CRASH: Text("this model's chat template makes Python crash", "此模型的对话模板会使 Python 崩溃"),
+}
+
+_lock = threading.Lock()
+_verdicts: dict[str, str] = {}
+
+
+def check_template(text: str) -> None:
+    """Refuse a template that hangs, swells or crashes, or that does nothing but break the sandbox's rules.
+
+    The first call for a text takes the start of a small Python (0.2 s; seconds for a bad one), any other no time: what
+    became of it is remembered as long as this process lives. A template that refuses conversations is accepted.
+
+    Raises:
+        WorkbenchError: (`bad_template`) the model must not be used; (`template_untried`) it could not be tried out.
+    """
+    if len(text) > MAX_TEMPLATE:
+        raise _refusal(_SIZE)
+    key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    with _lock:  # so that two who ask at the same time start one process
+        verdict = _verdicts.get(key)
+        if verdict is None:
+            verdict = _verdicts[key] = _try_out(text)
+    if verdict != probe.FINE:
+        raise _refusal(verdict)
+
+
+def folder_template(folder: Path) -> str | None:
+    """The chat template that a model's files name, without loading anything; None where there is none.
+
+    The tokenizer that is loaded has the last word (`loading.load_tokenizer` asks it): it also knows rare places.
+    """
+    path = contained(folder, "chat_template.jinja")
+    if path is not None:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_TEMPLATE + 1)
+    path = contained(folder, "tokenizer_config.json")
+    found: Any = read_json_object(path).get("chat_template") if path else None
+    if isinstance(found, list):  # the older way to name several
+        found = {each.get("name"): each.get("template") for each in found if isinstance(each, dict)}
+    if isinstance(found, dict):
+        found = found.get("default")
+    return found if isinstance(found, str) and found else None
+
+
+def _try_out(text: str) -> str:
+    """The verdict of a process that is gone when this returns."""
+    command = [sys.executable, "-I", probe.__file__, *_package_folders()]
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except OSError as error:
+        raise _untried(str(error)) from error
+    late = False
+    with child:
+        try:
+            output, errors = child.communicate(text.encode("utf-8", "surrogatepass"), LONGEST_SECONDS)
+        except subprocess.TimeoutExpired:  # it ends by itself before; this is for when even that fails
+            late = True
+            child.kill()
+            output, errors = child.communicate()
+        except BaseException:
+            child.kill()
+            raise
+    words = output.decode("ascii", "replace").split()
+    ending = errors.decode("utf-8", "replace")[-2000:]
+    if words[:1] != [probe.READY] or (child.returncode == -getattr(signal, "SIGKILL", 9) and not late):
+        # Nobody can say anything about the template: Python did not start, or the system needed the memory.
+        raise _untried((ending.strip().splitlines() or [f"exit code {child.returncode}"])[-1])
+    if len(words) > 1:
+        verdict = words[1]
+    else:
+        out_of_time = late or child.returncode == -getattr(signal, "SIGXCPU", 24) or ending.startswith("Timeout")
+        verdict = probe.SLOW if out_of_time else _CRASH
+    if verdict != probe.FINE:
+        _LOG.warning("a chat template is refused (%s) %s", verdict, ending)
+    return verdict
+
+
+def _package_folders() -> list[str]:
+    """Where jinja2 and what it needs are: an isolated Python leaves out some places in which this one may have them."""
+    found = (importlib.util.find_spec(name) for name in ("jinja2", "markupsafe"))
+    return sorted({str(Path(spec.origin).parents[1]) for spec in found if spec is not None and spec.origin})
+
+
+def _refusal(verdict: str) -> WorkbenchError:
+    return model_error(
+        _REASONS[verdict],
+        Text(
+            "Choose another model, or put a chat_template.jinja that you trust into its folder.",
+            "请选择其他模型，或在该模型的文件夹中放入可信的 chat_template.jinja。",
+        ),
+        code="bad_template",
+    )
+
+
+def _untried(detail: str) -> WorkbenchError:
+    return model_error(
+        Text(
+            "this model's chat template could not be tried out: {detail}", "无法试运行此模型的对话模板：{detail}"
+        ).with_(detail=detail[:200]),
+        Text(
+            "Try again; if the computer is very busy, close other programs first.",
+            "请重试；如果电脑负载很高，请先关闭其他程序。",
+        ),
+        code="template_untried",
+    )
