@@ -178,6 +178,30 @@ def test_the_speed_is_that_of_the_steps_and_the_time_left_that_of_all():
     assert pace.seconds_left(13) == pytest.approx((3 * 2 + 2 * 8) / 3 * 10)
 
 
+def test_the_loss_that_is_told_of_a_run_is_the_mean_of_its_end(engine):
+    record = done(engine, tiny_config(optimization={"max_steps": 40}))
+    by_step = losses(engine.events(record.id))
+    assert record.train_loss == pytest.approx(sum(by_step[step] for step in (37, 38, 39, 40)) / 4)
+
+
+def test_the_time_that_is_foreseen_follows_runs_of_the_same_kind_that_were_long_enough(engine):
+    config = tiny_config(optimization={"max_steps": 100})
+    runs = {}
+    for name, steps, speed, method in (
+        ("short", 3, 1.0, "sft"),
+        ("other", 50, 2.0, "dpo"),
+        ("like", 50, 1000.0, "sft"),
+    ):
+        record = engine.store.create(tiny_config(output={"name": name}), model_id="tiny", dataset="talk")
+        engine.store.update(record.id, status="completed", last_step=steps, tokens_per_second=speed, method=method)
+        runs[name] = record.id
+    slow = engine.forecast(config).seconds
+    engine.store.update(runs["like"], tokens_per_second=2000.0)
+    assert slow == pytest.approx(2 * engine.forecast(config).seconds)
+    tokens = engine.forecast(config).tokens
+    assert tokens / 1000.0 <= slow < 1.5 * tokens / 1000.0, "evaluating costs something, too"
+
+
 def test_a_data_set_is_counted_as_the_run_will_read_it(engine):
     roomy, tight = (engine.inspect("talk", "tiny", length, "answers") for length in (64, 16))
     assert roomy["rows"] == tight["rows"] == 48

@@ -122,6 +122,39 @@ def test_where_no_data_fits_the_hint_says_what_to_bring(engine: FakeEngine) -> N
     assert "preference" in suited.explained(engine, config, [wrong])[0].hint.to("en")  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("kind", "said"), [("labels", "prompt and completion"), ("prompts", "completion")])
+def test_data_that_no_method_learns_from_says_what_to_change_in_the_file(
+    engine: FakeEngine, kind: str, said: str
+) -> None:
+    assert suited.unfit("chat") is None and suited.unfit("preference") is None
+    assert said in suited.unfit(kind).to("en") and "completion" in suited.unfit(kind).to("zh")  # type: ignore[union-attr]
+    engine.data._all = [replace(engine.data._all[0], id="strange", kind=kind)]
+    wrong = Problem(Text("wrong kind", "类型不对"), None, "data.train")
+    told = suited.explained(engine, RunConfig().changed({"data.train": "strange"}), [wrong])
+    assert said in told[0].hint.to("en")  # type: ignore[union-attr]
+
+
+def test_data_of_ones_own_leave_the_first_runs_preset_and_come_back_to_it(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = {
+        section: value for section, value in engine.preset("first-run").values.items() if section == "optimization"
+    }
+    with_preset(engine, monkeypatch, {**recipe, "evaluation": {"every_steps": 7}})
+    before = form(engine)
+    put(before, "optimization.seed", 5)
+    own = suited.follow(engine, "first-run", before, (), engine.data.add(Path("bakery.jsonl")).id, "en")
+    assert own.preset == "pairs"  # the one that names no data set
+    assert own.values["evaluation"]["every_steps"] == 7 and own.values["optimization"]["seed"] == 5
+    back = suited.follow(engine, own.preset, own.values, own.questions, "pirate-voice", "en")
+    assert (
+        back.preset == "first-run" and back.values["evaluation"]["every_steps"] == before["evaluation"]["every_steps"]
+    )
+    other, only = form(engine), [engine.preset("first-run")]
+    monkeypatch.setattr(engine, "presets", lambda: only)
+    assert suited.follow(engine, "first-run", other, (), "wuxia-voice", "en").preset == "first-run"
+
+
 def test_long_work_reports_and_ends_with_its_result_or_its_error() -> None:
     steps = reported(lambda progress: progress(Text("a", "甲"), 1, 2) or "made")
     seen = []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.ui_double import FakeEngine, Piece
-from workbench.config.errors import WorkbenchError
+from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.ui import chart, rowhtml, runhtml
@@ -257,12 +257,21 @@ def test_problems_name_the_rows_and_say_which_are_left_out() -> None:
             {"code": "note", "rows": [3], "message": Text("Noted", "注意"), "left_out": False},
         ],
     }  # fmt: skip
-    made = rowhtml.problems(counts, 512, "en")
+    made = rowhtml.problems(counts, 512, None, "en")
     assert "rows 1, 2, 3" in made and "18 more" in made and made.count("left out") == 1
     assert "4 rows are longer than 512" in made and "<img" not in made
     assert "<small>rows with problems</small><b>30</b>" in rowhtml.tiles(counts, "en")
     assert "…" in rowhtml.tiles({"rows": 40}, "zh")
-    assert "没有发现问题" in rowhtml.problems({}, 512, "zh")
+    assert "only 9 rows to learn from" in made
+    assert "没有发现问题" in rowhtml.problems({"rows": 20}, 512, None, "zh")
+    unfit = rowhtml.problems({"rows": 20}, 512, Text("Add a column.", "请加一列。"), "zh")
+    assert "请加一列" in unfit and "没有发现问题" not in unfit
+
+
+def test_an_error_with_quotes_and_further_problems_is_escaped_once() -> None:
+    problems = tuple(Problem(Text(f'"{n}" is wrong', f"“{n}”不对"), Text('Use "UTF-8".', "请用 UTF-8。")) for n in "ab")
+    made = rowhtml.error(WorkbenchError(problems[0].message, problems[0].hint, problems=problems), "en")
+    assert "&amp;" not in made and "&lt;br" not in made and made.count("<br>") == 1
 
 
 def test_a_refused_file_is_told_in_place_with_all_sentences() -> None:

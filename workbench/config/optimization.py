@@ -73,12 +73,12 @@ class OptimizationSection(Section):
             Text("Optimizer", "优化器"),
             Text(
                 "The rule for each step. AdamW suits nearly everything; the 8 bit and paged ones save memory on large models.",
-                "每一步怎么走。AdamW 几乎都适用；8 比特和分页版本在大模型上省内存。",
+                "每一步怎么走。AdamW 几乎都适用；8 位和分页版本在大模型上省内存。",
             ),
             choices={
                 "adamw": same("AdamW"),
-                "adamw_8bit": Text("AdamW, 8 bit", "AdamW（8 比特）"),
-                "paged_adamw_8bit": Text("AdamW, 8 bit, paged", "AdamW（8 比特，分页）"),
+                "adamw_8bit": Text("AdamW, 8 bit", "AdamW（8 位）"),
+                "paged_adamw_8bit": Text("AdamW, 8 bit, paged", "AdamW（8 位，分页）"),
                 "paged_adamw_32bit": Text("AdamW, paged", "AdamW（分页）"),
                 "adafactor": same("Adafactor"),
                 "lion": same("Lion"),

@@ -45,10 +45,17 @@ def suggestion(wrong: str, known: Iterable[str]) -> Text:
     return Text("There is: {names}.", "可用的有：{names}。").with_(names=listed(known))
 
 
-def short(value: Any) -> str:
+def short(value: Any) -> str | Text:
     """A value of any kind and size as it can stand in a sentence."""
-    text = f"'{value[:MAX_SHOWN]}'" if isinstance(value, str) else _REPR.repr(value)
+    if value is None:
+        return Text("an empty field", "空值")
+    text = f"'{value[:MAX_SHOWN]}'" if isinstance(value, str) else _REPR.repr(_plain(value))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+def _plain(value: Any) -> Any:
+    """A whole number without the `.0` that pages and files give it."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
 
 
 class _Repr(reprlib.Repr):
@@ -95,16 +102,16 @@ def _unknown_key(
     return Problem(message, suggestion(str(detail["loc"][-1]), known) if known else None, path)
 
 
-def _bound(en: str, zh: str, key: str) -> Callable[[str, dict[str, Any]], Text]:
-    return lambda given, context: Text(en, zh).with_(given=given, bound=context.get(key))
+def _bound(en: str, zh: str, key: str) -> Callable[[str | Text, dict[str, Any]], Text]:
+    return lambda given, context: Text(en, zh).with_(given=given, bound=_plain(context.get(key)))
 
 
-_NUMBER = _bound("{given} is no number", "{given} 不是数字", "")
-_WHOLE = _bound("{given} is no whole number", "{given} 不是整数", "")
+_NUMBER = _bound("{given} is no number: type one such as 0.002", "{given} 不是数字，请填写如 0.002 的数字", "")
+_WHOLE = _bound("{given} is no whole number: type one such as 8", "{given} 不是整数，请填写如 8 的整数", "")
 _TEXT = _bound("{given} is no text", "{given} 不是文本", "")
 _SECTION = _bound("{given} is no section of settings", "{given} 不是一组设置", "")
 
-_MESSAGES: dict[str, Callable[[str, dict[str, Any]], Text]] = {
+_MESSAGES: dict[str, Callable[[str | Text, dict[str, Any]], Text]] = {
     "greater_than": _bound(
         "{given} is too small: it must be more than {bound}", "{given} 太小：必须大于 {bound}", "gt"
     ),

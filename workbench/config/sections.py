@@ -12,7 +12,7 @@ from pydantic_core import PydanticKnownError
 
 from workbench.config.fields import knob
 from workbench.config.problems import rule_error
-from workbench.config.text import Text, same, writable
+from workbench.config.text import Text, writable
 
 STEPS = Text("steps", "步")
 TOKENS = Text("tokens", "词元")
@@ -54,12 +54,12 @@ class ModelSection(Section):
         Text("Quantization", "量化"),
         Text(
             "Holds the base model in fewer bits: less memory, slightly less exact. Only with an adapter.",
-            "用更少的比特存放基座模型：更省内存，精度略降。只能配合适配器使用。",
+            "用更少的位数存放基座模型：更省内存，精度略降。只能配合适配器使用。",
         ),
         choices={
             "none": Text("none (full precision)", "不量化"),
-            "int8": Text("8 bit (half the memory)", "8 比特（内存减半）"),
-            "nf4": Text("4 bit NF4 (a quarter of the memory)", "4 比特 NF4（内存约四分之一）"),
+            "int8": Text("8 bit (half the memory)", "8 位（内存减半）"),
+            "nf4": Text("4 bit NF4 (a quarter of the memory)", "4 位 NF4（内存约四分之一）"),
         },
     )
 
@@ -96,10 +96,10 @@ class DataSection(Section):
     )
     max_length: int = knob(
         512,
-        Text("Longest row", "最长行"),
+        Text("Longest row", "最大长度"),
         Text(
             "Rows with more tokens than this are cut at the end. More: nothing is lost, but memory grows.",
-            "超过这个词元数的行会从末尾截断。调大：内容不丢，但更占内存。",
+            "超过这个词元数的样本会从末尾截断。调大：内容不丢，但更占内存。",
         ),
         level="basic",
         unit=TOKENS,
@@ -133,7 +133,7 @@ class AdapterSection(Section):
 
     kind: Literal["lora", "dora", "none"] = knob(
         "lora",
-        Text("What is trained", "训练什么"),
+        Text("What is trained", "微调方式"),
         Text(
             "LoRA trains a small adapter and leaves the base model as it is. Full tuning changes every weight: stronger, but needs several times the memory.",
             "LoRA 只训练一个小适配器，基座模型保持不变。全量微调会改动所有权重：更强，但内存要多几倍。",
@@ -248,8 +248,8 @@ class PrecisionSection(Section):
         ),
         choices={
             "auto": Text("auto", "自动"),
-            "fp32": same("fp32 (32 bit)"),
-            "bf16": same("bf16 (16 bit)"),
+            "fp32": Text("fp32 (32 bit)", "fp32（32 位）"),
+            "bf16": Text("bf16 (16 bit)", "bf16（16 位）"),
             "fp16": Text("fp16 (16 bit, graphics card only)", "fp16（16 位，仅显卡）"),
         },
     )

@@ -29,8 +29,15 @@ _MAGIC = {
     b"\xfe\xff": "UTF-16",
 }
 _SAVE_AS_UTF8 = Text(
-    'Open it in a text editor or a spreadsheet and save it again with the encoding "UTF-8".',
-    "请用文本编辑器或电子表格打开它，并以 UTF-8 编码重新保存。",
+    'Open it in a text editor and save it again with the encoding "UTF-8"; in Excel: Save as, "CSV UTF-8".',
+    "请用文本编辑器打开并以 UTF-8 编码重新保存；在 Excel 中请“另存为”，类型选择“CSV UTF-8（逗号分隔）”。",
+)
+_OTHER_FILE = Text(
+    "Choose a file with text: {kinds}. A spreadsheet can be saved as CSV.",
+    "请选择文本文件：{kinds}。电子表格可以另存为 CSV。",
+)
+_FILL = Text(
+    "Save the file in the program that made it, and choose it again.", "请在原来的程序中保存该文件，再重新选择。"
 )
 
 
@@ -50,7 +57,7 @@ def read_data(path: Path) -> bytes:
     if path.suffix.lower() not in SUFFIXES:
         refuse(
             Text("the file {file} is not a data file that can be read", "文件 {file} 不是可以读取的数据文件"),
-            Text("Use one of these kinds: {kinds}.", "请使用以下类型之一：{kinds}。").with_(kinds=listed(SUFFIXES)),
+            _OTHER_FILE.with_(kinds=listed(SUFFIXES)),
             file=name,
             code="file_type",
         )
@@ -81,7 +88,7 @@ def parse_rows(data: bytes, name: str) -> list[Row]:
     """
     text = _decode(data, name)
     if not text.strip():
-        refuse(Text("the file {file} is empty", "文件 {file} 是空文件"), file=name, code="empty_file")
+        refuse(Text("the file {file} is empty", "文件 {file} 是空文件"), _FILL, file=name, code="empty_file")
     suffix = Path(name).suffix.lower()
     if suffix in (".json", ".jsonl"):
         rows = parse_json(text, name)
@@ -117,7 +124,7 @@ def _decode(data: bytes, name: str) -> str:
                 "the file {file} is not a text file in UTF-8: it looks like {kind}",
                 "文件 {file} 不是 UTF-8 文本文件：看起来是{kind}",
             ),
-            _SAVE_AS_UTF8,
+            _SAVE_AS_UTF8 if kind == "UTF-16" else _OTHER_FILE.with_(kinds=listed(SUFFIXES)),
             file=name,
             kind=Text("{kind}", " {kind} 文件").with_(kind=kind) if kind else Text("binary data", "二进制数据"),
             code="binary",

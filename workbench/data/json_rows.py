@@ -166,16 +166,23 @@ def _too_deep(name: str, where: Text) -> NoReturn:
     )
 
 
+_ONE_A_LINE = Text(
+    "Correct or remove this line; in a .jsonl file every line is one JSON object.",
+    "请改正或删除这一行；.jsonl 文件的每一行是一个 JSON 对象。",
+)
+_ONE_LIST = Text(
+    "Correct it there or shortly before; a .json file is one list of objects, with a comma between any two.",
+    "请改正此处或稍前的内容；.json 文件是一个对象列表，两个对象之间用逗号分隔。",
+)
+
+
 def _bad_json(name: str, line: int, why: Text) -> NoReturn:
     refuse(
         Text(
             "line {line} of {file}: this is not valid JSON ({why})",
             "文件 {file} 第 {line} 行：不是有效的 JSON（{why}）",
         ),
-        Text(
-            "Correct or remove this line; in a .jsonl file every line is one JSON object.",
-            "请改正或删除这一行；.jsonl 文件的每一行是一个 JSON 对象。",
-        ),
+        _ONE_A_LINE if name.lower().endswith(".jsonl") else _ONE_LIST,
         file=name,
         line=line,
         why=why,

@@ -26,7 +26,7 @@ def explain(error: BaseException, place: Path | None = None) -> Problem:
             Text("memory ran out", "内存不够了"),
             Text(
                 "Start again with half the batch size and twice the 'Batches per step', shorter rows, or a smaller model.",
-                "请把批大小减半、梯度累积加倍，或缩短最长行，或换更小的模型，再重新开始。",
+                "请把批大小减半、梯度累积加倍，或减小最大长度，或换更小的模型，再重新开始。",
             ),
             "optimization.batch_size",
         )

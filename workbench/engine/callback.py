@@ -9,6 +9,7 @@ import math
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ class RunCallback(TrainerCallback):
         self._serve = serve
         self._pace = _Pace()
         self._asked_at = -1
+        self._losses: deque[tuple[int, float]] = deque()
         self.last: dict[str, float] = {}
+        """What is told of the run when it is over: the mean loss of the last tenth of its steps, the last evaluation's."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Answer the questions before the first step; of a resumed run, follow its config as it is now."""
@@ -91,7 +94,8 @@ class RunCallback(TrainerCallback):
         logs = logs or {}
         if "loss" not in logs:
             return
-        self.last["loss"] = logs["loss"]
+        self._losses.append((state.global_step, logs["loss"]))
+        self.last["loss"] = self._mean_of_the_end(state.max_steps)
         tokens = logs.get("num_tokens") or state.num_input_tokens_seen or None
         speed = self._pace.step(state.global_step, tokens)
         self._emit(
@@ -135,6 +139,12 @@ class RunCallback(TrainerCallback):
         """Ask the questions a last time."""
         if not self._stop.is_set():
             self._ask(kwargs["model"], state.global_step)
+
+    def _mean_of_the_end(self, total: int) -> float:
+        """One batch alone says little: mean loss since a tenth of all steps ago."""
+        while self._losses[0][0] <= self._losses[-1][0] - max(1, total // 10):
+            self._losses.popleft()
+        return sum(loss for _, loss in self._losses) / len(self._losses)
 
     def _ask(self, model: Any, step: int) -> None:
         if step != self._asked_at:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ CHANGED_ON_RESUME = (
     "precision.threads",
     "output.name",
 )
+LIKE_RUNS = 5  # newest runs whose speed is looked at
+TELLING_STEPS = 20
 SLOWEST = 2.5e10  # floating-point operations a second of a plain computer: the guess before anything ran here
 
 
@@ -115,11 +118,11 @@ def forecast(
     plan = plan_steps(config, rows)
     per_row = min(_tokens_guess(loaded.examples[:200]), config.data.max_length)
     tokens = int(per_row * plan.total * config.optimization.batch_size * config.optimization.accumulation)
-    speeds = [run.tokens_per_second for run in history if run.base_model == config.model.base and run.tokens_per_second]
+    speeds = [run.tokens_per_second for run in history if _alike(run, config) and run.tokens_per_second]
     work = (4.0 if config.adapter.kind != "none" else 6.0) * max(model.parameters, 1)
     # Evaluating goes forward only, which is a third of a step.
     worth = tokens + per_row * kept * (plan.total // plan.evaluate_every) / 3
-    seconds = worth / speeds[0] if speeds else worth * work / SLOWEST + plan.total * 0.02
+    seconds = worth / statistics.median(speeds[:LIKE_RUNS]) if speeds else worth * work / SLOWEST + plan.total * 0.02
     bf16 = config.precision.dtype in ("bf16", "fp16") or (
         config.precision.dtype == "auto" and cuda_module() is not None
     )
@@ -141,6 +144,12 @@ def forecast(
         disk_bytes=_disk_needed(config, model),
         free_disk_bytes=free_bytes(home),
     )
+
+
+def _alike(run: RunRecord, config: RunConfig) -> bool:
+    """Whether a run says how fast another one will be; the first steps of a short one are slow."""
+    same = (run.base_model, run.method, run.adapter) == (config.model.base, config.method.kind, config.adapter.kind)
+    return same and run.last_step >= TELLING_STEPS
 
 
 def _try(problems: list[Problem], path: str, read: Any) -> Any:
@@ -228,7 +237,7 @@ def _model_fits(config: RunConfig, model: ModelInfo) -> list[Problem]:
                 Text("this model reads at most {context} tokens", "这个模型最多读 {context} 个词元").with_(
                     context=model.context
                 ),
-                Text("Set the longest row to {context} or less.", "请把最长行设为 {context} 或更小。").with_(
+                Text("Set the longest row to {context} or less.", "请把最大长度设为 {context} 或更小。").with_(
                     context=model.context
                 ),
                 "data.max_length",

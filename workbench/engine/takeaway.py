@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbench.config.disk import slug
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.engine.runs import RunStore
@@ -44,7 +45,8 @@ def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCata
     base = models.resolve(store.config(run_id).model.base, allow_paths=True)
     exports = store.path(run_id) / "exports"
     exports.mkdir(exist_ok=True)
-    return zip_adapter(result, exports / f"{run_id}-adapter.zip", card(store, run_id, base, "adapter"))
+    name = f"{slug(store.get(run_id).name, 'run')}-{run_id[:15]}-adapter.zip"  # the name for people, the time for order
+    return zip_adapter(result, exports / name, card(store, run_id, base, "adapter"))
 
 
 def merge_run(
@@ -100,6 +102,7 @@ def card(store: RunStore, run_id: str, base: ModelInfo, kind: str) -> str:
         settings=settings,
         losses={"training": record.train_loss, "evaluation": record.eval_loss},
         chat=base.has_template,
+        base_shipped=base.shipped,
     )
 
 

@@ -19,7 +19,7 @@ _LOAD_ADAPTER = """\
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-base = {base}  # the base model: its name on the Hugging Face Hub, or its folder on your computer
+base = {base}  # the base model: {where}
 adapter = "."  # the folder of this file
 
 tokenizer = AutoTokenizer.from_pretrained({tokenizer})
@@ -34,6 +34,8 @@ folder = "."  # the folder of this file
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype={dtype}).eval()
 """
+_HUB_OR_FOLDER = "its name on the Hugging Face Hub, or its folder on your computer"
+_WITH_THE_WORKBENCH = "write the path of the workbench's folder workbench/models/starter/model here"
 _ASK_CHAT = """
 messages = [{"role": "user", "content": "Hello!"}]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
@@ -82,6 +84,7 @@ def write_card(
     chat: bool = True,
     dtype: str = "fp32",
     tokenizer_inside: bool = True,
+    base_shipped: bool = False,
 ) -> str:
     """The text of a README.md.
 
@@ -99,6 +102,7 @@ def write_card(
         chat: whether the model answers conversations (has a chat template) or continues text.
         dtype: fp32, bf16 or fp16, for the example.
         tokenizer_inside: whether an adapter's folder brings the tokenizer.
+        base_shipped: whether the base model comes with the workbench and is nowhere else.
     """
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}")
@@ -109,7 +113,8 @@ def write_card(
         _front_matter(base, kind, method, dataset, license, languages),
         f"# {title}\n\nA {what}, made with {_line(made or method or 'fine-tuning')}."
         + (f" Training data: {_line(dataset)}." if dataset else ""),
-        "## How to use it\n\n" + _usage(base, kind, chat=chat, dtype=dtype, tokenizer_inside=tokenizer_inside),
+        "## How to use it\n\n"
+        + _usage(base, kind, chat=chat, dtype=dtype, tokenizer_inside=tokenizer_inside, shipped=base_shipped),
         _table("Settings", ("Setting", "Value"), settings or {}),
         _table(
             "Final losses", ("On", "Loss"), {key: value for key, value in (losses or {}).items() if value is not None}
@@ -138,11 +143,12 @@ def _front_matter(
     return f"---\n{_TOKEN.sub('[removed]', text)}---"
 
 
-def _usage(base: str, kind: str, *, chat: bool, dtype: str, tokenizer_inside: bool) -> str:
+def _usage(base: str, kind: str, *, chat: bool, dtype: str, tokenizer_inside: bool, shipped: bool) -> str:
     names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
     values = {
         "base": _string(base),
         "dtype": _string(names.get(dtype, "auto")),
+        "where": _WITH_THE_WORKBENCH if shipped else _HUB_OR_FOLDER,
         "tokenizer": "adapter" if tokenizer_inside else "base",
     }
     load = (_LOAD_ADAPTER if kind == "adapter" else _LOAD_MODEL).format(**values)

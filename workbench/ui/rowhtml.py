@@ -10,6 +10,7 @@ from workbench.config.text import Text, listed
 from workbench.data.formats import FORMAT_NAMES, KIND_NAMES
 from workbench.ui import html
 
+FEW_ROWS = 20  # fewer than these hardly change a model
 MAX_TEXT = 4_000  # characters of one message that are shown
 MAX_PIECES = 3_000  # tokens of one row that are shown
 LISTED_ROWS = 12  # row numbers that are named with a problem
@@ -20,11 +21,11 @@ ROLES = {
     "system": Text("system", "系统提示"),
 }
 _TILES = (
-    (Text("rows", "行"), "rows"),
-    (Text("learned tokens", "学习的词元"), "learned_tokens"),
+    (Text("rows", "样本数"), "rows"),
+    (Text("learned tokens", "参与训练的词元"), "learned_tokens"),
     (Text("longest (tokens)", "最长（词元）"), "longest"),
-    (Text("rows cut off", "被截断的行"), "cut"),
-    (Text("rows with problems", "有问题的行"), "problems"),
+    (Text("rows cut off", "被截断的样本"), "cut"),
+    (Text("rows with problems", "有问题的样本"), "problems"),
 )
 _SHIPPED = Text("ships with the workbench", "自带")
 _OWN = Text("yours", "我的")
@@ -36,15 +37,20 @@ _ONE_ROW = Text("row {rows}", "第 {rows} 行")
 _ROWS = Text("rows {rows}", "第 {rows} 行")
 _AND_MORE = Text("rows {rows} and {n} more", "第 {rows} 行，以及另外 {n} 行")
 _MORE_TEXT = Text(" … ({n} more characters)", " ……（还有 {n} 个字）")
-_CHOSEN = Text("chosen (better)", "优选")
-_REJECTED = Text("rejected", "拒绝")
+_CHOSEN = Text("chosen (better)", "较好")
+_REJECTED = Text("rejected (worse)", "较差")
 _GOOD = Text("rated good", "评为好")
 _BAD = Text("rated bad", "评为差")
 _LABEL = Text("label: {name}", "标签：{name}")
 _TOO_LONG = Text(
-    "{n} rows are longer than {limit} tokens and are cut at the end.", "有 {n} 行超过 {limit} 个词元，末尾会被截断。"
+    "{n} rows are longer than {limit} tokens and are cut at the end.",
+    "有 {n} 个样本超过 {limit} 个词元，末尾会被截断。",
 )
-_DROPPED = Text("{n} rows have nothing left to learn and are dropped.", "有 {n} 行没有可学的内容，不会使用。")
+_DROPPED = Text("{n} rows have nothing left to learn and are dropped.", "有 {n} 个样本没有可学的内容，不会使用。")
+_FEW = Text(
+    "There are only {n} rows to learn from. Twenty or more are needed for a change that can be heard.",
+    "可学习的样本只有 {n} 个，至少二十个才能看出变化。",
+)
 _ALL_WELL = Text("No problems were found.", "没有发现问题。")
 _FOUND = Text("Problems", "发现的问题")
 
@@ -68,9 +74,20 @@ def tiles(counts: dict[str, Any], lang: str) -> html.Markup:
     return html.kpis((label.to(lang), f"{shown[key]:,}" if key in shown else "…") for label, key in _TILES)
 
 
-def problems(counts: dict[str, Any], limit: int, lang: str) -> html.Markup:
-    """What is wrong with which rows, and what is cut; one sentence when all is well."""
-    items = [_problem(problem, lang) for problem in counts.get("problems", ())]
+def problems(counts: dict[str, Any], limit: int, unfit: Text | None, lang: str) -> html.Markup:
+    """What is wrong with the set and with which rows, and what is cut; one sentence when all is well.
+
+    Args:
+        unfit: why no method can learn from a set of this kind, and what to do; None when one can.
+    """
+    items = [html.esc(unfit.to(lang))] if unfit else []
+    items += [_problem(problem, lang) for problem in counts.get("problems", ())]
+    left_out = {
+        row for problem in counts.get("problems", ()) if problem.get("left_out", True) for row in problem["rows"]
+    }
+    usable = counts["rows"] - len(left_out) - counts.get("dropped", 0)
+    if usable < FEW_ROWS:
+        items.append(html.esc(_FEW.with_(n=usable).to(lang)))
     if counts.get("cut"):
         items.append(html.esc(_TOO_LONG.with_(n=counts["cut"], limit=limit).to(lang)))
     if counts.get("dropped"):
@@ -87,7 +104,7 @@ def error(problem: WorkbenchError, lang: str) -> html.Markup:
     head = WorkbenchError(first.message, None, first.field).to(lang)
     rest = [first.hint.to(lang)] if first.hint else []
     rest += [WorkbenchError(other.message, other.hint, other.field).to(lang) for other in others]
-    return html.verdict(head, html.Markup("<br>").join(html.esc(line) for line in rest), "no")
+    return html.verdict(head, html.join(rest, html.Markup("<br>")), "no")
 
 
 def conversations(examples: Sequence[dict[str, Any]], start: int, lang: str) -> html.Markup:

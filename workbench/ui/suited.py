@@ -19,6 +19,7 @@ from workbench.methods import METHODS
 
 QUESTIONS = 3
 LONGEST_QUESTION = 200  # characters; a longer one is no question that people compare answers to
+RECIPE = ("model", "method", "adapter", "precision", "optimization")  # what makes two presets the same but for the data
 NAMED_SETS = 3  # how many data sets a hint names
 
 _SET_METHOD = Text("Set Method to “{method}”", "请把“方法”改为“{method}”")
@@ -28,6 +29,23 @@ _BRING = Text("{first}, or bring data with {kinds}.", "{first}，或换成{kinds
 _BRING_ONLY = Text(
     "Bring a file with {kinds} on the Data tab; no data set here has them.",
     "请在“数据”页上传{kinds}；这里还没有合适的数据集。",
+)
+
+
+# Why a set of a kind that no method takes cannot be learned from, and what makes it one that can.
+_UNFIT = {
+    "labels": Text(
+        "These are texts with labels, and no method here sorts texts into classes. Name the columns prompt and completion "
+        "instead, and a model learns to answer a text with its label.",
+        "这是带标签的文本，这里还没有做分类的方法。请把两列改名为 prompt 和 completion，模型就能学会用标签来回答文本。",
+    ),
+    "prompts": Text(
+        "These are questions without answers, so there is nothing to learn. Add a column named completion with the answers.",
+        "这里只有问题没有回答，没有可学的内容。请加上名为 completion 的一列，写入回答。",
+    ),
+}
+_UNFIT_OTHERWISE = Text(
+    "No method here learns from data of this kind ({kind}).", "这里还没有方法能学习这种数据（{kind}）。"
 )
 
 
@@ -55,6 +73,8 @@ def follow(engine: Any, preset_id: str, nested: dict[str, Any], made: Sequence[s
         return Suited(preset_id, values, tuple(made))
     if info.kind not in METHODS[values["method"]["kind"]].data_kinds:
         preset_id, values = _other_method(engine, preset_id, values, info, lang)
+    else:
+        preset_id, values = _same_recipe(engine, preset_id, values, dataset)
     presets = [(preset, preset.config()) for preset in engine.presets()]
     here = next((config for _, config in presets if config.data.train == dataset and config.output.name), None)
     asked, name = values["evaluation"]["questions"], values["output"]["name"]
@@ -93,6 +113,13 @@ def method_for(kind: str) -> str | None:
     return min(fitting, key=lambda name: METHODS[name].data_kinds.index(kind), default=None)
 
 
+def unfit(kind: str) -> Text | None:
+    """Why no method learns from this kind of data, and what to do; None when one does."""
+    if method_for(kind) is not None:
+        return None
+    return _UNFIT.get(kind) or _UNFIT_OTHERWISE.with_(kind=KIND_NAMES.get(kind, Text(kind, kind)))
+
+
 def explained(engine: Any, config: RunConfig, problems: Sequence[Problem]) -> list[Problem]:
     """`problems`, of which "this data is of the wrong kind" also says which method or data set to take."""
     infos = {info.id: info for info in engine.data.list()}
@@ -101,7 +128,11 @@ def explained(engine: Any, config: RunConfig, problems: Sequence[Problem]) -> li
         chosen = {"data.train": config.data.train, "data.eval": config.data.eval}.get(problem.field or "")
         info = infos.get(chosen or "")
         if info is not None and info.kind not in method.data_kinds:
-            problem = replace(problem, hint=_way_out(info, infos.values(), method, problem.field == "data.train"))
+            answers = "chat" in method.data_kinds  # what `unfit` says leads to data with answers
+            hint = (unfit(info.kind) if answers else None) or _way_out(
+                info, infos.values(), method, problem.field == "data.train"
+            )
+            problem = replace(problem, hint=hint)
         made.append(problem)
     return made
 
@@ -141,6 +172,34 @@ def _other_method(
     put(filled, "model.base", base)
     put(filled, "data.train", info.id)
     return preset.id, filled
+
+
+def _same_recipe(engine: Any, preset_id: str, values: dict[str, Any], dataset: str) -> tuple[str, dict[str, Any]]:
+    """The preset for this data set, or for any, that differs from the chosen one in what it says of the data alone.
+
+    What the chosen preset filled in becomes what the other one says; what a person wrote stays.
+    """
+    presets = {preset.id: preset for preset in engine.presets()}
+    if preset_id not in presets:
+        return preset_id, values
+    before = presets[preset_id].config().values()
+    if presets[preset_id].values.get("data", {}).get("train") == dataset:
+        return preset_id, values
+    alike = [
+        preset
+        for preset in presets.values()
+        if all(preset.config().values()[section] == before[section] for section in RECIPE)
+        and preset.values.get("data", {}).get("train") in (None, dataset)
+    ]
+    other = max(alike, key=lambda preset: "train" in preset.values.get("data", {}), default=None)
+    if other is None or other.id == preset_id:
+        return preset_id, values
+    after = other.config().values()
+    for section, inner in values.items():
+        for name, value in inner.items():
+            if (section, name) != ("data", "train") and value == before[section].get(name):
+                inner[name] = after[section].get(name, value)
+    return other.id, values
 
 
 def _preset_for(engine: Any, kind: str, base: str, dataset: str, lang: str) -> Preset | None:

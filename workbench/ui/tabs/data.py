@@ -18,7 +18,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.sections import DataSection
 from workbench.config.text import Text
-from workbench.ui import html, rowhtml
+from workbench.ui import html, rowhtml, suited
 from workbench.ui.shell import QUIET, Shell
 from workbench.ui.tabtools import TOLD, confirm, on_open, panel
 
@@ -37,12 +37,12 @@ _LEAD = Text(
 _CHOICE = Text("Data set", "数据集")
 _UPLOAD = Text("Your own file (.jsonl, .json, .csv or .txt)", "自己的文件（.jsonl、.json、.csv 或 .txt）")
 _VIEW = Text("Show the examples", "显示方式")
-_AS_CHATS = Text("as people read them", "按人读的样子")
-_AS_TOKENS = Text("as the model sees them", "按模型看到的样子")
+_AS_CHATS = Text("as people read them", "对话视图")
+_AS_TOKENS = Text("as the model sees them", "模型输入")
 _LEGEND = Text(
     "Green is what the model learns; grey it only reads; struck out is cut off, because a row may have {limit} tokens "
     "at most, as the Train tab says now.",
-    "绿色是模型要学的；灰色只读不学；划掉的会被截断，因为每行最多 {limit} 个词元（可在“训练”页修改）。",
+    "绿色是模型要学的；灰色只读不学；划掉的会被截断，因为每个样本最多 {limit} 个词元（可在“训练”页修改）。",
 )
 _COUNTING = Text("Counting tokens… The first time this takes a few seconds.", "正在统计词元……第一次需要几秒钟。")
 _COLOURING = Text("Reading the rows as the model does…", "正在按模型的方式读取这些行……")
@@ -56,6 +56,8 @@ _ASK_DELETE = Text(
     "Delete your data set {name}? Runs that were trained on it stay. This cannot be undone.",
     "删除你的数据集“{name}”？用它训练过的运行会保留。此操作无法撤销。",
 )
+_STILL = Text("Still chosen: {name}.", "当前仍使用：{name}。")
+_PAIRS = Text("Of a pair, the better answer is shown.", "成对数据只显示较好的回答。")
 _NONE = Text("There is no data set yet.", "还没有数据集。")
 
 
@@ -102,8 +104,8 @@ def build(shell: Shell) -> None:
     outputs = [choice, shell.dataset, about, tiles, problems, delete, sure.row, *turned]
     shell.shared["data.tab"] = {"page": page, "view": view, "outputs": outputs}
 
-    choice.input(lambda dataset: dataset, choice, shell.dataset, **QUIET)
-    upload.upload(shell.safe(_adder(shell)), upload, [upload, refused, shell.dataset], show_progress="minimal")
+    choice.input(lambda dataset: (dataset, ""), choice, [shell.dataset, refused], **QUIET)
+    upload.upload(shell.safe(_adder(shell)), [upload, page], [upload, refused, shell.dataset], show_progress="minimal")
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
     for button, by in ((previous, -PAGE_ROWS), (following, PAGE_ROWS), (view, 0)):
         event = button.input if button is view else button.click
@@ -191,7 +193,7 @@ def _stages(
         yield [*head, rowhtml.tiles({"rows": info.rows}, lang), html.note(_COUNTING.to(lang)), *tail, *rows]
     try:
         counts = shell.engine.inspect(page.dataset, page.model, *page.limits)
-        shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], lang)]
+        shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], suited.unfit(info.kind), lang)]
     except WorkbenchError as error:
         shown = [rowhtml.tiles({"rows": info.rows}, lang), rowhtml.error(error, lang)]
     if page.busy_with == doing:  # else somebody has chosen another one meanwhile
@@ -224,18 +226,23 @@ def _rows(shell: Shell, page: DataPage, view: str, lang: str) -> Iterator[list[A
     limit, learn = page.limits
     try:
         pieces = [shell.engine.coloured(info.id, row, page.model, limit, learn) for row in range(start, last)]
-        legend = html.note(_LEGEND.with_(limit=limit).to(lang))
-        yield [html.join([legend, rowhtml.coloured(pieces, start, lang)]), *rest]
+        legend = [
+            html.note(text.with_(limit=limit).to(lang)) for text in (_LEGEND, *[_PAIRS] * (info.kind == "preference"))
+        ]
+        yield [html.join([*legend, rowhtml.coloured(pieces, start, lang)]), *rest]
     except WorkbenchError as error:
         yield [rowhtml.error(error, lang), *rest]
 
 
 def _adder(shell: Shell) -> Any:
-    def add(path: str, request: gr.Request) -> Any:
+    def add(path: str, page: DataPage, request: gr.Request) -> Any:
+        lang = shell.lang(request)
         try:
             info = shell.engine.data.add(Path(path), name=Path(path).stem)
         except WorkbenchError as error:
-            return None, rowhtml.error(error, shell.lang(request)), gr.skip()
+            names = (info.name for info in shell.engine.data.list() if info.id == page.dataset)
+            still = [html.note(_STILL.with_(name=name).to(lang)) for name in names]
+            return None, html.join([rowhtml.error(error, lang), *still]), gr.skip()
         return None, "", info.id
 
     return add
