@@ -1,5 +1,6 @@
 """Reading data files: what is understood, and what is refused with a file name and a line number."""
 
+import csv
 import json
 import re
 
@@ -195,6 +196,14 @@ def test_a_csv_header_must_name_each_column_once(tmp_path, header):
 def test_caps_on_size_rows_and_lines(tmp_path, monkeypatch, limit, value, name, content, code):
     monkeypatch.setattr(limits, limit, value)
     assert refusal(tmp_path, name, content).code == code
+
+
+def test_a_huge_cell_is_refused_and_other_csv_readers_keep_their_limit(tmp_path, monkeypatch):
+    before = csv.field_size_limit()
+    assert refusal(tmp_path, "a.csv", "text\n" + "x" * (limits.MAX_LINE_BYTES + 1) + "\n").code == "line_too_long"
+    monkeypatch.setattr(limits, "MAX_LINE_BYTES", 20)
+    assert refusal(tmp_path, "b.csv", "a,b\n" + "x" * 15 + "," + "y" * 15 + "\n").code == "line_too_long"
+    assert csv.field_size_limit() == before >= 1024 * 1024
 
 
 BAD = {

@@ -13,16 +13,19 @@ from workbench.data.limits import check_count, line_too_long, refuse
 Row = dict[str, Any]
 
 _DELIMITERS = ",;\t|"
+# The reader's limit for a cell belongs to the whole process, other readers included: it is only ever raised.
+csv.field_size_limit(max(csv.field_size_limit(), limits.MAX_LINE_BYTES))
 
 
 def parse_csv(text: str, name: str, delimiter: str | None) -> list[Row]:
     """A table whose first line names the columns. Cells stay strings: "NA" and "" are what they say."""
-    csv.field_size_limit(limits.MAX_LINE_BYTES)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(text), strict=True)
     header: list[str] = []
     rows: list[Row] = []
     try:
         for cells in reader:
+            if sum(map(len, cells)) > limits.MAX_LINE_BYTES:
+                line_too_long(name, Text("line {n}", "第 {n} 行").with_(n=reader.line_num))
             if not any(cell.strip() for cell in cells):
                 continue
             if not header:
