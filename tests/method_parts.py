@@ -63,6 +63,8 @@ def make_parts(folder: Path, train: list[dict[str, Any]], model: Any = None, **c
     """Parts for the config with `changes` (dotted paths with `__` for the dot, and `evaluation`, `steps`)."""
     from transformers import AutoTokenizer
 
+    from workbench.engine.training import adapter_config
+
     evaluation, steps = changes.pop("evaluation_rows", []), changes.pop("steps", 12)
     defaults = {
         "optimization.max_steps": steps,
@@ -93,23 +95,27 @@ def make_parts(folder: Path, train: list[dict[str, Any]], model: Any = None, **c
             plan=plan,
             evaluates=bool(evaluation),
         ),
-        peft_config=None if config.adapter.kind == "none" else lora(config),
-    )
-
-
-def lora(config: RunConfig) -> Any:
-    """The adapter that the config asks for."""
-    from peft import LoraConfig
-
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=config.adapter.rank,
-        lora_alpha=config.adapter.alpha,
-        lora_dropout=config.adapter.dropout,
-        target_modules="all-linear",
+        peft_config=adapter_config(config),
     )
 
 
 def logged(trainer: Any, name: str = "loss") -> list[float]:
     """The values that a trainer logged under one name, in order."""
     return [entry[name] for entry in trainer.state.log_history if name in entry]
+
+
+def watch_steps(trainer: Any) -> list[int]:
+    """A list that gets the step from which the trainer goes on (0: it begins) and then every step that it does."""
+    from transformers import TrainerCallback
+
+    done: list[int] = []
+
+    class Watch(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            done.append(state.global_step)
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            done.append(state.global_step + 1)
+
+    trainer.add_callback(Watch())
+    return done

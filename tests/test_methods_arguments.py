@@ -77,6 +77,7 @@ def test_precision_and_checkpointing_follow_the_config(tmp_path: Path) -> None:
         False,
     ]
     assert arguments(tmp_path, checkpointing=True)["activation_checkpointing"]
+    assert not arguments(tmp_path, {key: "off"}, checkpointing=True)["activation_checkpointing"]
 
 
 def test_a_warm_up_of_the_whole_run_is_the_whole_run(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.method_parts import logged, make_parts, preferences, tiny_llama
+from tests.method_parts import logged, make_parts, preferences, tiny_llama, watch_steps
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.methods import METHODS
 
@@ -54,6 +54,16 @@ def test_training_starts_at_the_reference(adapter: str, tmp_path: Path) -> None:
 
 
 @KINDS
+def test_nothing_random_comes_between_the_model_and_its_reference(adapter: str, tmp_path: Path) -> None:
+    """Embedding noise and dropout would move the first margin, which is that of a model against itself."""
+    dropout = 0.5 if adapter == "lora" else 0.0
+    trainer = build(tmp_path, steps=1, adapter__kind=adapter, adapter__dropout=dropout, optimization__neftune_alpha=5.0)
+    trainer.train()
+    assert logged(trainer, "rewards/margins")[0] == pytest.approx(0, abs=1e-4)
+    assert logged(trainer)[0] == pytest.approx(math.log(2), abs=1e-5)
+
+
+@KINDS
 def test_the_preferred_answer_gains_on_the_other(adapter: str, tmp_path: Path) -> None:
     trainer = build(tmp_path, steps=15, adapter__kind=adapter)
     row = trainer.train_dataset[0]
@@ -64,12 +74,23 @@ def test_the_preferred_answer_gains_on_the_other(adapter: str, tmp_path: Path) -
     assert logged(trainer, "rewards/margins")[-1] > 1
 
 
-@KINDS
-def test_margins_are_measured_from_the_model_before_training(adapter: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"adapter__kind": "lora"},
+        {"adapter__kind": "none"},
+        {"adapter__bias": "all"},
+        {"adapter__bias": "lora_only"},
+        {"adapter__modules_to_save": ["lm_head"]},
+    ],
+    ids=str,
+)
+def test_margins_are_measured_from_the_model_before_training(changes: dict[str, Any], tmp_path: Path) -> None:
     """What trl logs as margin is beta x (margin now - margin of an untouched copy of the base model)."""
-    untouched = copy.deepcopy(tiny_llama())
+    model = tiny_llama(attention_bias=True, mlp_bias=True)
+    untouched = copy.deepcopy(model)
     rows = preferences(4)
-    trainer = build(tmp_path, steps=10, adapter__kind=adapter, evaluation_rows=rows)
+    trainer = build(tmp_path, steps=10, evaluation_rows=rows, model=model, **changes)
     trainer.train()
     found = trainer.evaluate()["eval_rewards/margins"]
     expected = [margin(trainer.model, row) - margin(untouched, row) for row in trainer.eval_dataset]
@@ -109,24 +130,40 @@ def test_going_on_from_a_checkpoint_is_exact(adapter: str, tmp_path: Path) -> No
         parts = parts_for(tmp_path, steps=6, adapter__kind=adapter)
         parts.arguments["save_steps"] = 3
         trainer = METHODS["dpo"].build_trainer(parts)
+        steps = watch_steps(trainer)
         trainer.train(resume_from_checkpoint=checkpoint)
-        return trainer
+        return trainer, steps
 
-    whole, resumed = run(None), run(str(tmp_path / "out" / "checkpoint-3"))
+    whole, all_steps = run(None)
+    resumed, later_steps = run(str(tmp_path / "out" / "checkpoint-3"))
+    assert all_steps == [0, *range(1, 7)]
+    assert later_steps == [3, 4, 5, 6], "it went on, and did not begin again with the same seed"
+    assert logged(whole)[-3:] == logged(resumed)[-3:]
     for ours, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_dropped_pairs_and_unused_dropout_are_reported(tmp_path: Path) -> None:
+def test_dropped_pairs_and_settings_without_effect_are_reported(tmp_path: Path) -> None:
     reports = []
     long = {**preferences(1)[0], "prompt": [{"role": "user", "content": "x" * 99}]}
-    parts = parts_for(tmp_path, [*preferences(5), long], data__max_length=32, adapter__dropout=0.1)
+    parts = parts_for(
+        tmp_path, [*preferences(5), long], data__max_length=32, adapter__dropout=0.1, optimization__neftune_alpha=5.0
+    )
     parts.report = reports.append
     trainer = METHODS["dpo"].build_trainer(parts)
     texts = " ".join(report.to("en") for report in reports)
     assert len(trainer.train_dataset) == 5
     assert "1 of 6 training rows are left out" in texts
-    assert "without dropout" in texts
+    assert "without dropout" in texts and "without embedding noise" in texts
+    assert "不加嵌入噪声" in " ".join(report.to("zh") for report in reports)
+
+
+def test_nothing_is_reported_of_a_run_without_dropout_and_noise(tmp_path: Path) -> None:
+    reports: list[Any] = []
+    parts = parts_for(tmp_path)
+    parts.report = reports.append
+    METHODS["dpo"].build_trainer(parts)
+    assert reports == []
 
 
 def test_stop_is_heard_while_the_reference_is_computed(tmp_path: Path) -> None:

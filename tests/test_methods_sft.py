@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.method_parts import chats, logged, make_parts, tiny_llama
+from tests.method_parts import chats, logged, make_parts, tiny_llama, watch_steps
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.methods import METHODS
 
@@ -174,11 +174,14 @@ def test_going_on_from_a_checkpoint_is_exact_with_dropout(tmp_path: Path) -> Non
         )
         parts.arguments |= {"save_steps": 5, "eval_steps": 3}
         trainer = METHODS["sft"].build_trainer(parts)
+        steps = watch_steps(trainer)
         trainer.train(resume_from_checkpoint=str(folder / "out" / "checkpoint-5") if resume else None)
-        return trainer
+        return trainer, steps
 
-    whole = run(tmp_path, resume=False)
-    resumed = run(tmp_path, resume=True)
+    whole, all_steps = run(tmp_path, resume=False)
+    resumed, later_steps = run(tmp_path, resume=True)
+    assert all_steps == [0, *range(1, 9)]
+    assert later_steps == [5, 6, 7, 8], "it went on, and did not begin again with the same seed"
     assert logged(whole)[-3:] == logged(resumed)[-3:]
     for ours, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)

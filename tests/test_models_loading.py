@@ -150,6 +150,18 @@ def lora(model):
     return model
 
 
+def test_no_four_bit_layer_may_pack_its_weights(base, monkeypatch):
+    """Asked of the layers themselves, on any processor: only those with AVX512-BF16 would pack them."""
+    from bitsandbytes.nn import modules
+
+    monkeypatch.setattr(modules, "has_avx512bf16", lambda: True)
+    assert modules.Linear4bit(8, 8).support_avx512bf16_for_cpu, "bitsandbytes asks elsewhere now"
+    model = loading.load_model(base, "fp32", "nf4", device="cpu")
+    layers = [module for module in model.modules() if isinstance(module, modules.Linear4bit)]
+    assert len(layers) == 14  # seven in each of two blocks
+    assert [layer.support_avx512bf16_for_cpu for layer in layers] == [False] * 14
+
+
 def test_four_bit_gradients_stay_right_after_an_evaluation(base):
     whole = loading.load_model(base, "fp32", "nf4", device="cpu").dequantize(dtype=torch.float32)
     expected = gradients(lora(whole))

@@ -81,19 +81,14 @@ class DPO(Method):
     def build_trainer(self, parts: Parts) -> Any:
         """See `Method.build_trainer`."""
         train, evaluation = encode_rows(parts)
-        if parts.config.adapter.dropout and parts.peft_config is not None:
-            parts.report(
-                Text(
-                    "DPO trains without dropout: both models must answer under the same conditions.",
-                    "DPO 训练时不使用 dropout：两个模型必须在相同条件下作答。",
-                )
-            )
+        _report_unused(parts)
 
         from trl import DPOConfig
 
         from workbench.methods.trainers.preference import PreferenceTrainer
 
-        arguments = dict(parts.arguments)
+        # The noise would be drawn anew for the reference, or not at all: margins would begin beside 0.
+        arguments = {**parts.arguments, "neftune_noise_alpha": None}
         if not evaluation:
             arguments |= {"eval_strategy": "no", "eval_steps": None}
         return PreferenceTrainer(
@@ -104,13 +99,36 @@ class DPO(Method):
                 **arguments,
                 **_losses(parts.config.method),
                 max_length=None,  # cut already
-                precompute_ref_log_probs=parts.peft_config is None,
+                precompute_ref_log_probs=_changes_the_base(parts.peft_config),
             ),
             train_dataset=_dataset(train),
             eval_dataset=_dataset(evaluation) if evaluation else None,
             processing_class=parts.tokenizer,
             peft_config=parts.peft_config,
             callbacks=parts.callbacks,
+        )
+
+
+def _changes_the_base(adapter: Any) -> bool:
+    """Whether the model is another one after training even with its adapter off; bias terms are not part of an adapter."""
+    return adapter is None or adapter.bias != "none"
+
+
+def _report_unused(parts: Parts) -> None:
+    """Say which settings of the run DPO leaves out."""
+    if parts.config.adapter.dropout and parts.peft_config is not None:
+        parts.report(
+            Text(
+                "DPO trains without dropout: both models must answer under the same conditions.",
+                "DPO 训练时不使用 dropout：两个模型必须在相同条件下作答。",
+            )
+        )
+    if parts.config.optimization.neftune_alpha:
+        parts.report(
+            Text(
+                "DPO trains without embedding noise (NEFTune): both models must answer under the same conditions.",
+                "DPO 训练时不加嵌入噪声（NEFTune）：两个模型必须在相同条件下作答。",
+            )
         )
 
 

@@ -24,7 +24,8 @@ MOST_LOGITS = 2**27
 class PaddingFreeTrainer(SFTTrainer):
     """An `SFTTrainer` for rows that are encoded and cut already (`input_ids`, `labels`).
 
-    The loss of an evaluation is the mean over its learned tokens, whatever the batch size.
+    The loss of an evaluation is the mean over its learned tokens, whatever the batch size. A run is trained by one process
+    (the home's lock lets no second one in), so nothing is gathered from others.
 
     Args:
         arguments: as `SFTTrainer`; its config has `max_length=None` and leaves `padding_free` off: that is found here.
@@ -81,8 +82,7 @@ class PaddingFreeTrainer(SFTTrainer):
         """The evaluation; its loss is not trl's mean of batch means, which depends on how the rows were batched."""
         self._checked = [0.0, 0.0]
         output = super().evaluation_loop(*args, **kwargs)
-        checked = torch.tensor([self._checked], dtype=torch.float32, device=self.accelerator.device)
-        losses, tokens = self.accelerator.gather(checked).sum(dim=0).tolist()
+        losses, tokens = self._checked
         for name in output.metrics:
             if name.endswith("_loss") and tokens:
                 output.metrics[name] = losses / tokens
@@ -103,9 +103,6 @@ class PaddingFreeTrainer(SFTTrainer):
         loss = cross_entropy(logits, targets, reduction="sum") / (
             learned.clamp(min=1) if num_items_in_batch is None else num_items_in_batch
         )
-        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            # It counts the tokens of every process, and their gradients are averaged.
-            loss = loss * self.accelerator.num_processes
         self._note(logits.detach(), targets, labels.numel())
         return loss
 
@@ -116,8 +113,7 @@ class PaddingFreeTrainer(SFTTrainer):
         if targets.numel():
             metrics["mean_token_accuracy"].append((logits.argmax(-1) == targets).float().mean().item())
         if training:
-            here = torch.tensor(tokens, device=self.accelerator.device)
-            self._total_train_tokens += int(self.accelerator.gather(here).sum())
+            self._total_train_tokens += tokens
         metrics["num_tokens"] = [self._total_train_tokens]
 
 

@@ -18,8 +18,9 @@ from workbench.config.errors import StopRequested
 class PreferenceTrainer(DPOTrainer):
     """A `DPOTrainer` for rows of `prompt_ids`, `chosen_ids` and `rejected_ids`.
 
-    With an adapter the reference is the same model with its adapter off. In full tuning there is no second copy of the
-    model either: what the reference says is computed once, before the first step (`precompute_ref_log_probs`).
+    With an adapter the reference is the same model with its adapter off. In full tuning, and where bias terms are trained
+    too, there is no second copy of the model either: what the reference says is computed once, before the first step
+    (`precompute_ref_log_probs`).
 
     Args:
         stop: looked at while the reference is computed.
