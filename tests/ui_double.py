@@ -1,7 +1,8 @@
 """An engine double for tests of the page: the contract's methods with plausible data, and a run that trains by itself.
 
-`FakeEngine(home)` needs no torch. A submitted run takes `seconds` to go through its steps; `finish()` jumps to its end. What
-tests set: `problems` (what `check` adds), `seconds`. It knows nothing about files beyond `home`.
+`FakeEngine(home)` needs no torch. A submitted run takes `seconds` to go through its steps, one after the other, as with the
+engine; `finish()` jumps to a run's end. What tests set: `problems` (what `check` adds), `seconds`, `merges_until_stopped`.
+It knows nothing about files beyond `home`.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import workbench.methods  # noqa: F401 - makes the methods' options known
+from tests.ui_shelves import FakeData, FakeModels
 from workbench.config.errors import Problem, StopRequested, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
-from workbench.config.text import Text, same
-from workbench.data.library import DatasetInfo
+from workbench.config.text import Text
 from workbench.data.tokens import Piece
 from workbench.engine.plan import Forecast
 from workbench.engine.runs import RunRecord
 from workbench.engine.views import Status
-from workbench.models.catalog import ModelInfo
 
 STEPS = 350
 PIRATE = [
@@ -38,80 +38,6 @@ PRESETS = [
     ("first-run-zh", Text("First run in Chinese (2 minutes)", "第一次运行：中文（2 分钟）"), "wuxia-voice"),
     ("lora-8gb", Text("LoRA on a card with 8 GB", "8 GB 显卡上的 LoRA"), "pirate-voice"),
 ]
-
-
-class FakeModels:
-    """Three models: the starter, one that was added, one that is broken."""
-
-    def __init__(self, home: Path) -> None:
-        self._all = [
-            _model(home, "starter", Text("Starter", "入门模型"), 4_200_000, 16_900_000, 1024, shipped=True),
-            _model(home, "qwen3-0.6b", same("Qwen3 0.6B"), 596_000_000, 1_190_000_000, 40960),
-            replace(
-                _model(home, "old-model", same("old-model"), 0, 0, 0),
-                problem=WorkbenchError(
-                    Text("The folder old-model holds only .bin weights.", "文件夹 old-model 里只有 .bin 权重。"),
-                    Text("Get the model as safetensors.", "请改用 safetensors 格式的模型。"),
-                ),
-            ),
-        ]
-
-    def list(self) -> list[ModelInfo]:
-        """All models."""
-        return list(self._all)
-
-    def resolve(self, model_id: str, allow_paths: bool = False) -> ModelInfo:
-        """The usable model with this id."""
-        for info in self._all:
-            if info.id == model_id:
-                if info.problem:
-                    raise info.problem
-                return info
-        raise WorkbenchError(
-            Text("There is no model called {name}.", "没有名为 {name} 的模型。").with_(name=model_id),
-            code="unknown_model",
-        )
-
-
-class FakeData:
-    """Shipped sets in both languages and a preference set; `add` registers a file without reading it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self._all = [
-            _dataset(home, "pirate-voice", Text("Pirate voice", "海盗口吻（英文）"), 300),
-            _dataset(home, "wuxia-voice", Text("Wuxia voice (Chinese)", "武侠口吻"), 280),
-            _dataset(home, "better-answers", Text("Better answers", "更好的回答"), 120, kind="preference"),
-        ]
-
-    def list(self) -> list[DatasetInfo]:
-        """All sets."""
-        return list(self._all)
-
-    def add(self, path: Path, name: str | None = None) -> DatasetInfo:
-        """Register a file."""
-        info = replace(_dataset(self.home, Path(path).stem.lower(), same(name or Path(path).stem), 3), shipped=False)
-        self._all.append(info)
-        return info
-
-    def resolve(self, dataset_id: str, allow_paths: bool = False) -> Path:
-        """The set's file."""
-        return self.get(dataset_id).path
-
-    def get(self, dataset_id: str) -> DatasetInfo:
-        """The set with this id."""
-        for info in self._all:
-            if info.id == dataset_id:
-                return info
-        raise WorkbenchError(
-            Text("There is no data set called {name}.", "没有名为 {name} 的数据集。").with_(name=dataset_id)
-        )
-
-    def delete(self, dataset_id: str) -> None:
-        """Forget a set of the user's."""
-        if self.get(dataset_id).shipped:
-            raise WorkbenchError(Text("Shipped data sets stay.", "自带的数据集不能删除。"))
-        self._all = [info for info in self._all if info.id != dataset_id]
 
 
 @dataclass
@@ -131,6 +57,7 @@ class FakeEngine:
         self.seconds = seconds
         self.models, self.data = FakeModels(self.home), FakeData(self.home)
         self.problems: list[Problem] = []
+        self.merges_until_stopped = False
         self.submitted: list[RunConfig] = []
         self.inspected: list[tuple[Any, ...]] = []
         self.asked: list[tuple[str, bool, list[dict[str, str]]]] = []
@@ -227,29 +154,31 @@ class FakeEngine:
             run_id = f"20261120-12{len(self._runs):04d}-starter-{config.method.kind}-0a1b"
             now = datetime.now(timezone.utc).isoformat(timespec="seconds")
             record = RunRecord(
-                id=run_id, name=config.output.name or config.data.train, status="running", created=now, started=now,
+                id=run_id, name=config.output.name or config.data.train, status="queued", created=now,
                 method=config.method.kind, base_model=config.model.base, dataset=config.data.train,
                 adapter=config.adapter.kind, total_steps=STEPS,
             )  # fmt: skip
             run = self._runs[run_id] = _Run(record, config, time.monotonic())
-            self._event(run, type="status", status="running")
-            self._event(run, type="stage", stage="loading", text=Text("Loading", "正在载入").as_dict())
+            self._event(run, type="status", status="queued")
+            self._begin_next()
             return run_id
 
     def stop(self, run_id: str) -> None:
         """Stop and save."""
         with self._lock:
             self._advance(run := self._get(run_id))
-            if run.record.status == "running":
+            if run.record.status == "queued":
+                self._end(run, "stopped", has_result=False)
+            elif run.record.status == "running":
                 self._end(run, "stopped")
 
     def resume(self, run_id: str, overrides: dict[str, Any] | None = None) -> None:
         """Go on after a stop."""
         with self._lock:
             run = self._get(run_id)
-            run.record = replace(run.record, status="running", finished=None)
-            run.began = time.monotonic() - self.seconds * run.step / STEPS
-            self._event(run, type="status", status="running", from_step=run.step)
+            run.record = replace(run.record, status="queued", finished=None)
+            self._event(run, type="status", status="queued")
+            self._begin_next()
 
     def delete(self, run_id: str) -> None:
         """Forget a run."""
@@ -260,13 +189,16 @@ class FakeEngine:
     def finish(self, run_id: str) -> None:
         """For tests: the run is at its end now."""
         with self._lock:
-            self._get(run_id).began = -1e9
-            self._advance(self._get(run_id))
+            run = self._get(run_id)
+            if run.record.status == "queued":
+                self._begin(run)
+            run.began = -1e9
+            self._advance(run)
 
     def runs(self) -> list[RunRecord]:
         """Newest first."""
         with self._lock:
-            for run in self._runs.values():
+            for run in list(self._runs.values()):
                 self._advance(run)
             return [run.record for run in reversed(self._runs.values())]
 
@@ -289,11 +221,12 @@ class FakeEngine:
 
     def status(self) -> Status:
         """What is going on."""
-        running = next((record for record in self.runs() if record.status == "running"), None)
+        records = self.runs()
+        running = next((record for record in records if record.status == "running"), None)
         step = running.last_step if running else 0
         return Status(
             loaded_model="starter" if running else None, running=running, step=step,
-            total_steps=STEPS if running else 0, queued=0, memory_used=1_100_000_000, memory_total=24_000_000_000,
+            total_steps=STEPS if running else 0, queued=sum(record.status == "queued" for record in records), memory_used=1_100_000_000, memory_total=24_000_000_000,
             device="CPU",
         )  # fmt: skip
 
@@ -323,9 +256,10 @@ class FakeEngine:
         self, run_id: str, folder: Path | None = None, dtype: str = "fp32", *, progress: Any = None,
         stop: threading.Event | None = None,
     ) -> Path:  # fmt: skip
-        """A folder with the merged model, after ten steps."""
+        """A folder with the merged model, after ten steps; `merges_until_stopped` makes it stay at the last."""
         for step in range(10):
-            if stop is not None and stop.wait(0.2):
+            last = self.merges_until_stopped and step == 9
+            if stop is not None and stop.wait(60 if last else 0.2):
                 raise StopRequested
             if progress is not None:
                 progress(Text("Merging", "正在合并"), step, 10)
@@ -349,6 +283,18 @@ class FakeEngine:
                 Text("there is no run '{run}'", "没有“{run}”这个运行").with_(run=str(run_id)[:80]), code="no_run"
             )
         return self._runs[run_id]
+
+    def _begin_next(self) -> None:
+        waiting = [run for run in self._runs.values() if run.record.status == "queued"]
+        if waiting and not any(run.record.status == "running" for run in self._runs.values()):
+            self._begin(waiting[0])
+
+    def _begin(self, run: _Run) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        run.record = replace(run.record, status="running", started=run.record.started or now)
+        run.began = time.monotonic() - self.seconds * run.step / STEPS
+        self._event(run, type="status", status="running", from_step=run.step)
+        self._event(run, type="stage", stage="loading", text=Text("Loading", "正在载入").as_dict())
 
     def _advance(self, run: _Run) -> None:
         if run.record.status != "running":
@@ -374,10 +320,12 @@ class FakeEngine:
         if run.step >= STEPS:
             self._end(run, "completed")
 
-    def _end(self, run: _Run, status: str) -> None:
+    def _end(self, run: _Run, status: str, has_result: bool = True) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        run.record = replace(run.record, status=status, finished=now, train_loss=0.56, eval_loss=0.65, has_result=True)
+        losses = {"train_loss": 0.56, "eval_loss": 0.65} if has_result else {}
+        run.record = replace(run.record, status=status, finished=now, has_result=has_result, **losses)
         self._event(run, type="status", status=status)
+        self._begin_next()
 
     def _event(self, run: _Run, **values: Any) -> None:
         run.events.append({"seq": len(run.events) + 1, "time": time.time(), **values})
@@ -385,16 +333,3 @@ class FakeEngine:
 
 def _messages(question: str, answer: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-
-
-def _model(home: Path, name: str, label: Text, count: int, size: int, context: int, shipped: bool = False) -> ModelInfo:
-    about = Text("Small, quick, speaks English and Chinese.", "小巧、快速，会说英文和中文。") if shipped else None
-    return ModelInfo(
-        id=name, name=label, about=about, folder=home / name, architecture="LlamaForCausalLM", parameters=count,
-        bytes=size, context=context, shipped=shipped, has_template=True,
-    )  # fmt: skip
-
-
-def _dataset(home: Path, name: str, label: Text, rows: int, kind: str = "chat") -> DatasetInfo:
-    about = Text("Questions with answers in a voice of its own.", "问题，以及带有独特口吻的回答。")
-    return DatasetInfo(name, label, about, kind, "messages", rows, True, home / f"{name}.jsonl", usable=rows)

@@ -48,6 +48,7 @@ def test_five_clicks_lead_to_both_answers_side_by_side(walked, app):
     page, said, began = walked
     assert said[2] == "Start training" and said[3] == "Talk to it" and said[4] == "Ask both"
     page.wait_for_function("() => document.querySelector('#chat-tuned')?.innerText.includes('matey')")
+    page.wait_for_selector("#chat-stop:disabled")  # both have said all that they say
     base, tuned = (page.locator(f"#{name} .bot").last.inner_text() for name in ("chat-base", "chat-tuned"))
     assert time.monotonic() - began < MINUTES * 60
     assert "matey" not in base and base.strip() and "Arr" in tuned

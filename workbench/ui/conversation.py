@@ -38,6 +38,7 @@ class Conversation:
         self.target = ""
         self.seen_run = ""  # the page's chosen run when the tab was last opened
         self.turns: list[Turn] = []
+        self.offered: tuple[str, ...] = ()  # questions of the target's own; empty: the page's
         self.stop = threading.Event()
         self.halted = False
         self.busy = False

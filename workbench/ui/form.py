@@ -36,6 +36,7 @@ SECTIONS: tuple[tuple[str, Text, tuple[str, ...]], ...] = (
     ("checkpoints", Text("Checkpoints", "检查点"), ("checkpoints.",)),
 )
 OTHER = ("more", Text("More", "其他"), ("",))
+_PLACE = Text("{section} › {label}", "{section} › {label}")
 METHOD_SECTION = Text("Options of the method", "方法的选项")
 
 
@@ -58,6 +59,7 @@ class Form:
         self.shell = shell
         self.fields: list[Field] = []
         self.sections: list[gr.Accordion] = []
+        self.titles: list[Text] = []  # of the sections
         self.method_groups: dict[str, gr.Column] = {}
         self._settings = [setting for setting in knobs(RunConfig) if setting.path != KIND]
         # `knobs(RunConfig)` sees the options that all methods share; each method's own class may have more.
@@ -107,7 +109,8 @@ class Form:
     def _accordion(self, name: str, title: Text) -> gr.Accordion:
         made = gr.Accordion(self.shell.text(title), open=False, elem_id=f"fold-{name}", elem_classes="section")
         self.sections.append(made)
-        return self.sections[-1]
+        self.titles.append(title)
+        return made
 
     def _add(self, setting: Setting, method: str | None = None, section: int | None = None) -> None:
         wide = " wide" if setting.kind == "texts" else ""
@@ -193,14 +196,19 @@ class Form:
         """The places for problems, one a field, then the accordions that may have to open."""
         return [*(field.slot for field in self.fields), *self.sections]
 
-    def mark(self, problems: Sequence[Problem], kind: str, lang: str, shown: dict[str, str]) -> tuple[list[Any], dict]:
-        """Updates for `slots`, and what is shown now (field's id to sentence); what did not change is skipped."""
+    def mark(
+        self, problems: Sequence[Problem], kind: str, lang: str, shown: dict[str, str], reveal: bool = False
+    ) -> tuple[list[Any], dict]:
+        """Updates for `slots`, and what is shown now (field's id to sentence); what did not change is skipped.
+
+        A section opens when something in it becomes wrong; with `reveal` also one that was closed again.
+        """
         now: dict[str, str] = {}
         for index, field in enumerate(self.fields):
             if field.method in (None, kind):
                 here = [problem for problem in problems if problem.field == field.setting.path]
                 if here:
-                    now[str(index)] = " ".join(sentence(problem, lang) for problem in here)
+                    now[str(index)] = ("" if lang == "zh" else " ").join(sentence(problem, lang) for problem in here)
         updates: list[Any] = []
         for index in range(len(self.fields)):
             said = now.get(str(index), "")
@@ -209,9 +217,19 @@ class Form:
             else:
                 made = html.Markup(f'<div class="problem" role="alert">{html.esc(said)}</div>')
                 updates.append(gr.update(value=made if said else "", visible=bool(said)))
-        opened = {self.fields[int(index)].section for index in now.keys() - shown.keys()}
+        opened = {self.fields[int(index)].section for index in (now.keys() if reveal else now.keys() - shown.keys())}
         updates += [gr.update(open=True) if i in opened else gr.skip() for i in range(len(self.sections))]
         return updates, now
+
+    def place(self, path: str, kind: str) -> Text | None:
+        """Where a setting stands, as people find it: "Adapter › Rank (r)"; None when it has no field."""
+        for field in self.fields:
+            if field.setting.path == path and field.method in (None, kind):
+                label = field.setting.knob.label
+                if field.section is None:
+                    return label
+                return _PLACE.with_(section=self.titles[field.section], label=label)
+        return None
 
     def elsewhere(self, problems: Sequence[Problem], kind: str) -> list[Problem]:
         """Problems that belong to no field of the form."""

@@ -63,7 +63,8 @@ _TRAIN = Step(
 )
 _WAIT = Text("It is learning. The answers below change while you watch.", "正在学习。看着下面的回答一点点变化。")
 _QUEUED = Text("The run is waiting for its turn, then it starts by itself.", "运行正在排队，轮到后会自动开始。")
-_WATCH = Text("Watch it learn", "看它学习")
+_WATCH = Text("See the answers", "看看回答")
+_OPEN = Text("Open the run", "查看运行")
 _DONE = Step(
     4,
     Text("It has learned. Now hear the difference.", "学完了。现在听听有什么不同。"),
@@ -147,21 +148,26 @@ def bind(shell: Shell) -> None:
     begin, given, started = shell.shared["train.begin"]
 
     def act(memory: dict, run_id: str, request: gr.Request) -> Any:
-        name, updates, data = _act(shell, memory, run_id, shell.lang(request))
+        record = _record(shell, run_id)
+        name, updates, data = _act(shell, memory, record, shell.lang(request))
+        chosen = gr.skip() if record is None or record.id == run_id else record.id
         if name != "data":
             model = "starter" if name == "model" else gr.skip()
-            return [*updates, *[gr.skip()] * (len(filled) - 2), data, model]
+            return [chosen, *updates, *[gr.skip()] * (len(filled) - 2), data, model]
         # The form is filled in the same answer that shows the next step: whoever clicks at once starts what is shown.
-        return [*updates, *fill(_example_preset(shell, shell.lang(request)), {}, shell.lang(request))]
+        return [chosen, *updates, *fill(_example_preset(shell, shell.lang(request)), {}, shell.lang(request))]
 
     def start(name: str, *values: Any, request: gr.Request) -> Any:
         return begin(*values, request=request) if name == "train" else gr.skip()
 
-    clicked = button.click(shell.safe(act), [kept, shell.run], [kept, action, shell.tabs, *filled], **QUIET).then(
+    outputs = [shell.run, kept, action, shell.tabs, *filled]
+    clicked = button.click(shell.safe(act), [kept, shell.run], outputs, **QUIET).then(
         shell.safe(start), [action, *given], started, **QUIET
     )
     clicked = clicked.then(None, action, None, js=_ASK_JS % {"examples": json.dumps(EXAMPLES)})
     clicked.then(shell.safe(first), [kept, shell.run], shown, **QUIET)
+    target = shell.shared["chat.tab"]["target"]
+    target.change(shell.safe(lambda memory, opened: _heard(shell, memory, opened)), [kept, target], kept, **QUIET)
 
 
 def step_of(memory: dict[str, Any], record: Any) -> Step | None:
@@ -177,7 +183,9 @@ def step_of(memory: dict[str, Any], record: Any) -> Step | None:
         return {2: _DATA, 3: _TRAIN}.get(memory.get("at", 1), _START)
     if record.status in ("queued", "running", "stopping"):
         share = record.last_step / record.total_steps if record.total_steps else None
-        return Step(4, _QUEUED if record.status == "queued" else _WAIT, _WATCH, "watch", share)
+        if record.status == "queued":
+            return Step(4, _QUEUED, _OPEN, "watch", share)
+        return Step(4, _WAIT, _WATCH, "watch", share)
     if record.finished_well:
         if memory.get("talked") != record.id:
             return _STOPPED if record.status == "stopped" else _DONE
@@ -216,10 +224,10 @@ def _text(step: Step, lang: str) -> str:
     )
 
 
-def _act(shell: Shell, memory: Any, run_id: str, lang: str) -> tuple[str, list[Any], Any]:
+def _act(shell: Shell, memory: Any, record: Any, lang: str) -> tuple[str, list[Any], Any]:
     """What the button does: the action's name; memory, action and tab; and the data set that is chosen, if one is."""
-    memory = dict(memory) if isinstance(memory, dict) else {}
-    step = step_of(memory, _record(shell, run_id))
+    memory, run_id = dict(memory) if isinstance(memory, dict) else {}, record.id if record is not None else ""
+    step = step_of(memory, record)
     name, tab, data = step.action if step else "", "run", gr.skip()
     if name == "model":
         memory["at"], tab, data = 2, "data", _example_data(shell, lang)
@@ -250,23 +258,42 @@ def _example_data(shell: Shell, lang: str) -> str:
 
 
 def _record(shell: Shell, run_id: str) -> Any:
+    """The run that the guide speaks of; None without one.
+
+    It is the one that the page looks at; but one that was cancelled while it waited says nothing where another has begun.
+    """
     if not run_id:
         return None
     try:
-        return shell.engine.run(run_id)
+        record = shell.engine.run(run_id)
     except WorkbenchError:  # it was deleted
         return None
+    if record.status != "stopped" or record.started is not None:
+        return record
+    others = shell.engine.runs()
+    trains = (run for run in others if run.status in ("running", "stopping"))
+    return next(trains, None) or next((run for run in others if run.started), record)
+
+
+def _heard(shell: Shell, memory: Any, target: str) -> Any:
+    """The memory once Chat has opened with a finished run, whichever button opened it: then it counts as talked to."""
+    memory = memory if isinstance(memory, dict) else {}
+    finished = any(run.id == target and run.finished_well for run in shell.engine.runs())
+    return {**memory, "talked": target} if finished and memory.get("talked") != target else gr.skip()
 
 
 # Shows what the guide speaks of: the answers that change while it learns; or puts the example question into the Chat tab's
 # box and presses its button. The tab may just be opening.
 _ASK_JS = """async (action) => {
   if (action === 'watch') {
-    for (let n = 0; n < 40; n++) {
+    for (let n = 0, seen = 0; n < 40 && seen < 10; n++) {  // once more when what stands above has come, too
       const place = document.querySelector('#run-answers');
-      if (place && place.getClientRects().length) { place.scrollIntoView({ behavior: 'smooth', block: 'center' }); return; }
+      const there = place && place.getClientRects().length && place.innerText.trim();
+      if (there && seen %% 9 === 0) place.scrollIntoView({ block: place.offsetHeight < innerHeight ? 'center' : 'start' });
+      if (there) seen++;
       await new Promise(r => setTimeout(r, 100));
     }
+    return;
   }
   if (action !== 'ask' && action !== 'talk') return;
   const examples = %(examples)s, lang = document.documentElement.dataset.lang === 'zh' ? 'zh' : 'en';

@@ -6,7 +6,7 @@ pieces that are made when the page is built and have no reader yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from workbench.config.text import Text
@@ -87,10 +87,14 @@ def two(left: object, right: object) -> Markup:
     return Markup(f'<div class="two">{esc(left)}{esc(right)}</div>')
 
 
-def kpis(tiles: Iterable[tuple[object, object]]) -> Markup:
-    """Tiles for the numbers that people look at: (label, value)."""
-    made = (f'<div class="kpi"><small>{esc(label)}</small><b>{esc(value)}</b></div>' for label, value in tiles)
-    return Markup(f'<div class="kpis">{"".join(made)}</div>')
+def kpis(tiles: Iterable[Sequence[object]]) -> Markup:
+    """Tiles for the numbers that people look at: label and value, and what the number is where that needs saying."""
+    return Markup(f'<div class="kpis">{join(_kpi(*tile) for tile in tiles)}</div>')
+
+
+def _kpi(label: object, value: object, about: object = "") -> Markup:
+    title = f' title="{esc(about)}"' if about else ""
+    return Markup(f'<div class="kpi"{title}><small>{esc(label)}</small><b>{esc(value)}</b></div>')
 
 
 def facts(rows: Iterable[tuple[object, object]]) -> Markup:
@@ -112,7 +116,10 @@ def progress(share: float | None, left: object, right: object = "") -> Markup:
 
 def verdict(headline: object, sentence: object = "", kind: str = "") -> Markup:
     """What it means, in a sentence: "" (good), "warn" (amber), "no" (red)."""
-    return Markup(f'<div class="verdict {esc(kind)}" role="status"><b>{esc(headline)}</b> {esc(sentence)}</div>')
+    between = "" if str(headline).endswith("。") else " "
+    return Markup(
+        f'<div class="verdict {esc(kind)}" role="status"><b>{esc(headline)}</b>{between}{esc(sentence)}</div>'
+    )
 
 
 def tokens(pieces: Iterable[tuple[str, bool, bool]]) -> Markup:
@@ -121,6 +128,11 @@ def tokens(pieces: Iterable[tuple[str, bool, bool]]) -> Markup:
         f'<span class="{"c" if cut else "l" if learned else "i"}">{esc(text)}</span>' for text, learned, cut in pieces
     )
     return Markup(f'<div class="card tok">{"".join(made)}</div>')
+
+
+def short(text: str, length: int) -> str:
+    """The beginning of a long text, for a button or a list."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
 def size(count: float) -> str:

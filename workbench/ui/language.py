@@ -52,11 +52,20 @@ BUILT_IN = {
 }
 
 
+# Gradio's own keys for what screen readers hear while the page is at work; it has no words for them, in one language or
+# in both, and would read the key aloud.
+ANNOUNCED = {
+    "common.complete": Text("Done", "完成"),
+    "status.queue_position": Text("In queue: {position} of {size}", "排队中：第 {position} 个，共 {size} 个"),
+}
+
+
 class Words:
     """Collects every text of the page's components; `i18n` is what `launch` gets."""
 
     def __init__(self) -> None:
-        self.i18n = gr.I18n(en={}, zh={})
+        spoken = {lang: {key: text.to(lang) for key, text in ANNOUNCED.items()} for lang in LANGUAGES}
+        self.i18n = gr.I18n(**spoken)
 
     def marker(self, text: Text) -> Any:
         """What a component takes as label, info, placeholder, button or Markdown text."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,13 +21,14 @@ STATUS = {
     "interrupted": Text("interrupted", "被中断"),
 }
 ADAPTERS = {"lora": "LoRA", "dora": "DoRA"}
-_ABOUT = Text("{name}: {method} with {adapter} on {model}", "{name}：在 {model} 上用 {adapter} 做 {method}")
-_ABOUT_FULL = Text("{name}: {method} of the whole model {model}", "{name}：对 {model} 做 {method}（全量微调）")
+_ABOUT = Text("{name}: {method} with {adapter} on {model}", "{name}：用 {adapter} 对“{model}”做 {method}")
+_ABOUT_FULL = Text("{name}: {method} of the whole model {model}", "{name}：对“{model}”做 {method}（全量微调）")
 _STEP = Text("{status} · step {step} of {total}", "{status} · 第 {step} / {total} 步")
 _LEFT = Text("{time} left", "剩余 {time}")
 _TOOK = Text("took {time}", "用时 {time}")
 _DONE_OF = Text("{text}: {done} of {total}", "{text}：{done} / {total}")
 
+_MEAN = Text("mean of the last tenth of the steps", "最近十分之一步数的平均值")
 _TILES = (
     (Text("loss", "损失"), "loss"),
     (Text("evaluation loss", "评估损失"), "eval_loss"),
@@ -47,6 +50,10 @@ _WAITS = (
     Text("Waiting.", "排队中。"),
     Text("It starts as soon as the run before it has ended.", "前一个运行结束后会立即开始。"),
 )
+_BEHIND = Text(
+    "“{name}” is training now; this run starts by itself when its turn comes.",
+    "“{name}”正在训练，轮到这个运行时会自动开始。",
+)
 _RUNS = (
     Text("You can close this page.", "可以关闭此页面。"),
     Text(
@@ -59,10 +66,10 @@ _STOPPING = (
     Text("Stopping.", "正在停止。"),
     Text("The run ends after this step and is saved.", "这一步完成后结束并保存。"),
 )
-_COMPLETED = (Text("Finished.", "训练完成。"), Text("Talk to it, or export it.", "可以和它聊天，或者导出。"))
+_COMPLETED = (Text("Finished.", "训练完成。"), Text("Talk to it, or export it.", "可以和它聊聊，或者导出。"))
 _STOPPED = (
     Text("Stopped and saved at step {step}.", "已停止，并在第 {step} 步保存。"),
-    Text("You can talk to it as it is; Resume goes on from there.", "现在就能和它聊天；点“继续训练”可从这里接着训练。"),
+    Text("You can talk to it as it is; Resume goes on from there.", "现在就能和它聊聊；点“继续训练”可从这里接着训练。"),
 )
 _STOPPED_EARLY = (
     Text("Stopped before the first step.", "在第一步之前就停止了。"),
@@ -82,9 +89,25 @@ _FAILED = Text("This run failed.", "这个运行失败了。")
 _SEE_LOG = Text("The log below has the details.", "详情见下方日志。")
 
 
-def choice_label(record: Any, lang: str) -> str:
-    """A run in the list of runs: name, state, date."""
-    return f"{record.name} · {status_word(record.status).to(lang)} · {when(record.created)}"
+def choices(records: Sequence[Any], lang: str) -> list[tuple[str, str]]:
+    """Runs as a list of runs shows them: name, state, date; and their ids."""
+    dates = when_each(records)
+    return [(f"{run.name} · {status_word(run.status).to(lang)} · {dates[run.id]}", run.id) for run in records]
+
+
+def when_each(records: Sequence[Any]) -> dict[str, str]:
+    """The date of each run by its id, as exact as it takes to tell runs of the same name apart."""
+    minutes = Counter((run.name, when(run.created)) for run in records)
+    seconds: Counter[tuple[str, str]] = Counter()
+    found = {}
+    for run in sorted(records, key=lambda run: (run.created, run.id)):
+        found[run.id] = when(run.created)
+        if minutes[run.name, found[run.id]] > 1:
+            exact = when(run.created, seconds=True)
+            seconds[run.name, exact] += 1
+            number = seconds[run.name, exact]
+            found[run.id] = f"{exact} ({number})" if number > 1 else exact
+    return found
 
 
 def status_word(status: str) -> Text:
@@ -92,10 +115,10 @@ def status_word(status: str) -> Text:
     return STATUS.get(status, Text(status, status))
 
 
-def when(iso: str) -> str:
+def when(iso: str, seconds: bool = False) -> str:
     """A time of the record, on this machine's clock: `11-20 14:05`."""
     try:
-        return datetime.fromisoformat(iso).astimezone().strftime("%m-%d %H:%M")
+        return datetime.fromisoformat(iso).astimezone().strftime("%m-%d %H:%M:%S" if seconds else "%m-%d %H:%M")
     except ValueError:
         return iso
 
@@ -125,11 +148,17 @@ def headline(record: Any, view: RunView, lang: str, base: str = "") -> html.Mark
 
 def tiles(view: RunView, lang: str) -> html.Markup:
     """The numbers that people look at."""
-    return html.kpis((label.to(lang), number(key, view.last.get(key))) for label, key in _TILES)
+    now = {**view.last, "loss": view.loss.recent()}
+    helps = {"loss": _MEAN.to(lang)}
+    return html.kpis((label.to(lang), number(key, now.get(key)), helps.get(key, "")) for label, key in _TILES)
 
 
-def sentence(record: Any, view: RunView, lang: str) -> html.Markup:
-    """What the state means and what can be done, with the run's problems."""
+def sentence(record: Any, view: RunView, lang: str, ahead: str = "") -> html.Markup:
+    """What the state means and what can be done, with the run's problems.
+
+    Args:
+        ahead: the name of the run that trains now, for a run that waits.
+    """
     step = view.checkpoint or 0
     if record.status == "failed":
         parts = [_told(record.error, lang) or html.verdict(_FAILED.to(lang), _SEE_LOG.to(lang), "no")]
@@ -143,6 +172,8 @@ def sentence(record: Any, view: RunView, lang: str) -> html.Markup:
     else:
         known = {"queued": _WAITS, "running": _RUNS, "stopping": _STOPPING, "completed": _COMPLETED}
         first, second = known.get(record.status, _RUNS)
+        if record.status == "queued" and ahead:
+            second = _BEHIND.with_(name=ahead)
         parts = [html.verdict(first.to(lang), second.to(lang))]
     error_text = _of(record.error, "message", lang) if record.status == "failed" else None
     for problem in view.problems:
@@ -209,8 +240,8 @@ def number(key: str, value: float | None) -> str:
         return f"{value:,.0f}"
     if key == "learning_rate":
         return _exponent(value)
-    if 0 < abs(value) < 0.001:
-        return _exponent(value)
+    if 0 < value < 0.001:
+        return "< 0.001"
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2e}"
 
 

@@ -71,6 +71,15 @@ class Curve:
             self._buckets[-1].last = step
             self._buckets[-1].count = self._width
 
+    def recent(self, share: float = 0.1) -> float | None:
+        """The mean over the last `share` of the steps, at least one; None without any. One batch alone says little."""
+        if not self._buckets:
+            return None
+        last = self._buckets[-1].last
+        began = last - max(1.0, last * share)
+        late = [bucket for bucket in self._buckets if bucket.last > began]
+        return sum(bucket.mean * bucket.count for bucket in late) / sum(bucket.count for bucket in late)
+
     def points(self) -> list[tuple[float, float]]:
         """(step, value) in order; a point stands at the last step that it covers."""
         return [(bucket.last, _short(bucket.mean)) for bucket in self._buckets]

@@ -88,10 +88,11 @@ class Shell:
         """The sentence at the top of a tab that says what it is for."""
         return gr.Markdown(self.text(text), elem_classes="lead")
 
-    def next_button(self, text: Text, tab_id: str, elem_id: str | None = None) -> gr.Button:
-        """The one filled button at the end of a tab, which opens the next one."""
+    def next_button(self, text: Text, tab_id: str, elem_id: str | None = None, filled: bool = True) -> gr.Button:
+        """The button at the end of a tab, which opens the next one; `filled` unless the tab has something to do first."""
+        look: dict[str, Any] = {"variant": "primary"} if filled else {"elem_classes": "outlined"}
         with gr.Row(elem_classes="next-row"):
-            button = gr.Button(self.text(text), variant="primary", scale=0, min_width=200, elem_id=elem_id)
+            button = gr.Button(self.text(text), scale=0, min_width=200, elem_id=elem_id, **look)
         button.click(lambda: self.go(tab_id), outputs=self.tabs, **QUIET)
         return button
 

@@ -51,6 +51,11 @@ _LIVE_CHOICE = Text("{name} · in training", "{name} · 训练中")
 _MODEL_CHOICE = Text("{name} (base model)", "{name}（基座模型）")
 _BASE = Text("Base: {name}", "训练前：{name}")
 _TUNED = Text("Tuned: {name}", "训练后：{name}")
+_NONE_TUNED = Text(
+    "Nothing is tuned yet: this is a base model as it came. Start a run on the Train tab, then compare the two here.",
+    "还没有训练过的模型，这里是原始的基座模型。先在“训练”页开始一次运行，之后就能在这里对比。",
+)
+LONGEST_EXAMPLE = 60  # characters of a question that its button shows
 _EXAMPLES = (
     Text("What colour is the sky?", "天空是什么颜色？"),
     Text("Who are you?", "你是谁？"),
@@ -85,17 +90,20 @@ def build(shell: Shell) -> None:
         clear = gr.Button(shell.text(_CLEAR), scale=1, min_width=80, elem_id="chat-clear")
     settings = _settings(shell)
     outputs = [base, tuned, notice, box, send, stop]
-    windows = [base_name, base, tuned_side, tuned_name, tuned, notice]
+    windows = [base_name, base, tuned_side, tuned_name, tuned, *examples, notice]
     shell.shared["chat.tab"] = {"talk": talk, "target": target, "windows": windows}
 
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
     answer = _answerer(shell)
-    gr.on([send.click, box.submit], shell.safe(answer), [talk, target, box, *settings], outputs, **slow)
-    for button, text in zip(examples, _EXAMPLES, strict=True):
-        button.click(shell.safe(_example(shell, answer, text)), [talk, target, *settings], outputs, **slow)
+    send.click(None, None, None, js=FOCUS_EMPTY)
+    answered = [gr.on([send.click, box.submit], shell.safe(answer), [talk, target, box, *settings], outputs, **slow)]
+    for number, button in enumerate(examples):
+        asked = shell.safe(_example(shell, answer, number))
+        answered.append(button.click(asked, [talk, target, *settings], outputs, **slow))
+    for event in answered:
+        event.then(None, None, None, js=SHOW_ANSWER)
     stop.click(lambda state: state.halt(), talk, None, **QUIET)
-    for event in (clear.click, base.clear, tuned.clear):
-        event(_clear, talk, [base, tuned, notice], **QUIET)
+    clear.click(_clear, talk, [base, tuned, notice], **QUIET)
     target.input(shell.safe(_chooser(shell)), [talk, target], windows, **QUIET)
 
 
@@ -122,12 +130,13 @@ def bind(shell: Shell) -> None:
 
 def targets(engine: Any, lang: str) -> list[tuple[str, str]]:
     """All that can be talked to: runs that have something to say, newest first, then models."""
-    found = []
-    for run in engine.runs():
+    found, runs = [], engine.runs()
+    dates = runhtml.when_each(runs)
+    for run in runs:
         if run.status == "running":
             found.append((_LIVE_CHOICE.with_(name=run.name).to(lang), run.id))
         elif run.finished_well:
-            found.append((_RUN_CHOICE.with_(name=run.name, date=runhtml.when(run.created)).to(lang), run.id))
+            found.append((_RUN_CHOICE.with_(name=run.name, date=dates[run.id]).to(lang), run.id))
     for model in engine.models.list():
         if model.problem is None:
             found.append((_MODEL_CHOICE.with_(name=model.name).to(lang), model.id))
@@ -217,6 +226,7 @@ def _turn(
             break
         finally:
             stream.close()
+        yield _frame(state, side=side)  # a short answer may have ended between two redraws
     if not any(text.strip() for text in turn.answers.values()) and turn in state.turns:
         state.turns.remove(turn)  # nobody said anything: the question goes back to its box
         yield _frame(state, gr.Button(interactive=True), gr.Button(interactive=False), question, told)
@@ -235,12 +245,12 @@ def _frame(
     return (*windows, told, *rest)
 
 
-def _example(shell: Shell, answer: Any, text: Text) -> Any:
+def _example(shell: Shell, answer: Any, number: int) -> Any:
     def ask(
         state: Conversation, target: str, system: str, temperature: float, top_p: float, longest: int,
         request: gr.Request,
     ) -> Iterator[Any]:  # fmt: skip
-        question = text.to(shell.lang(request))
+        question = dict(enumerate(_offered(state, shell.lang(request)))).get(number, "")
         yield from answer(state, target, question, system, temperature, top_p, longest, request)
 
     return ask
@@ -262,15 +272,48 @@ def _clear(state: Conversation) -> Any:
 
 def _windows(shell: Shell, state: Conversation, lang: str) -> list[Any]:
     """Both windows as they belong to the target: two for a run, one for a model."""
-    run = next((run for run in shell.engine.runs() if run.id == state.target), None)
+    runs = shell.engine.runs()
+    run = next((run for run in runs if run.id == state.target), None)
     names = {model.id: model.name for model in shell.engine.models.list()}
     base_id = run.base_model if run is not None else state.target
     base = _BASE.with_(name=names.get(base_id, base_id)) if run is not None else names.get(base_id, Text("", ""))
     label = _TUNED.with_(name=run.name).to(lang) if run is not None else ""
+    said = [html.note(base.to(lang))]
+    if run is None and not any(other.finished_well or other.status == "running" for other in runs):
+        said.append(html.note(_NONE_TUNED.to(lang)))
     return [
-        html.note(base.to(lang)),
+        html.join(said),
         state.shown(BASE),
         gr.Column(visible=run is not None),
         html.note(label),
         state.shown(TUNED),
+        *_examples(state, shell.engine.events(run.id) if run is not None else [], lang),
     ]
+
+
+def _examples(state: Conversation, events: list[dict[str, Any]], lang: str) -> list[gr.Button]:
+    """The buttons with the questions that suit the target: those that a run was asked while it learned, else the page's."""
+    asked = dict.fromkeys(str(event["question"]) for event in events if event.get("type") == "sample")
+    state.offered = tuple(asked)[: len(_EXAMPLES)]
+    offered = [html.short(question, LONGEST_EXAMPLE) for question in _offered(state, lang)]
+    hidden = [gr.Button(visible=False)] * (len(_EXAMPLES) - len(offered))
+    return [*(gr.Button(question, visible=True) for question in offered), *hidden]
+
+
+def _offered(state: Conversation, lang: str) -> tuple[str, ...]:
+    return state.offered or tuple(text.to(lang) for text in _EXAMPLES)
+
+
+# Send with nothing written: the box shows that it waits for words.
+FOCUS_EMPTY = """() => {
+  const box = document.querySelector('#chat-box textarea, #chat-box input');
+  if (box && !box.value.trim()) box.focus();
+}"""
+
+# On a phone the two windows stand one above the other: what the tuned model said last has to be on the screen.
+SHOW_ANSWER = """async () => {
+  await new Promise(done => setTimeout(done, 150));
+  if (!matchMedia('(max-width: 640px)').matches) return;
+  const said = [...document.querySelectorAll('#chat-tuned .bot')].filter(one => one.getClientRects().length).pop();
+  if (said) said.scrollIntoView({ block: 'nearest' });
+}"""

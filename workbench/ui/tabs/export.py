@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _EMPTY = Text(
     "还没有完成的运行。训练完成后，可以在这里导出。",
 )
 _TO_TRAIN = Text("Go to Train", "去训练")
-_RUN = Text("Finished run", "已完成的运行")
+_RUN = Text("Run to take along", "要导出的运行")
 _ADAPTER = Text("Adapter", "适配器")
 _ADAPTER_ABOUT = Text(
     "A small zip with what was learned. It needs the same base model: {base}.",
@@ -68,9 +68,9 @@ _NO_CARD = Text(
 )
 _NEXT = Text("Next: chat", "下一步：聊天")
 _BASE = Text("base model", "基座模型")
+_DATA = Text("data set", "数据集")
 _FACTS = (
     (Text("method", "方法"), lambda run: run.method.upper()),
-    (Text("data set", "数据集"), lambda run: run.dataset),
     (Text("loss", "损失"), lambda run: runhtml.number("loss", run.train_loss)),
     (Text("evaluation loss", "评估损失"), lambda run: runhtml.number("eval_loss", run.eval_loss)),
 )
@@ -99,7 +99,7 @@ def build(shell: Shell) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280) as adapter:
                 about_adapter = panel("export-adapter-about")
-                make_zip = gr.Button(shell.text(_MAKE_ZIP), elem_id="export-zip")
+                make_zip = gr.Button(shell.text(_MAKE_ZIP), variant="primary", elem_id="export-zip")
                 zip_note = panel("export-zip-note")
                 download = gr.DownloadButton(
                     shell.text(_DOWNLOAD), variant="primary", visible=False, elem_id="export-download"
@@ -116,8 +116,11 @@ def build(shell: Shell) -> None:
                 folder_note = panel("export-merge-note")
         with gr.Accordion(shell.text(_CARD), open=False, elem_id="export-card-fold"):
             card = panel("export-card")
-        shell.next_button(_NEXT, "chat", "export-next")
-    outputs = [empty, full, choice, facts, adapter, about_adapter, about_model, download, zip_note, folder_note, card]
+        shell.next_button(_NEXT, "chat", "export-next", filled=False)
+    outputs = [
+        empty, full, choice, facts, adapter, about_adapter, about_model, download, zip_note, folder_note, card,
+        make_zip, make_folder,
+    ]  # fmt: skip
     shell.shared["export.tab"] = {"outputs": outputs}
 
     to_train.click(lambda: shell.go("train"), outputs=shell.tabs, **QUIET)
@@ -142,16 +145,17 @@ def _shower(shell: Shell) -> Any:
         lang = shell.lang(request)
         runs = [run for run in shell.engine.runs() if run.finished_well]
         if not runs:
-            return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 9]
+            return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 11]
         run = next((run for run in runs if run.id == wanted), runs[0])
         whole = run.adapter == "none"
-        base = _base_name(shell, run.base_model, lang)
+        base = _name(shell.engine.models.list(), run.base_model, lang)
         known = [(label.to(lang), value(run)) for label, value in _FACTS]
-        tiles = html.kpis([(_BASE.to(lang), base), *known])
+        data = _name(shell.engine.data.list(), run.dataset, lang)
+        tiles = html.kpis([(_BASE.to(lang), base), (_DATA.to(lang), data), *known])
         return [
             gr.Column(visible=False),
             gr.Column(visible=True),
-            gr.Dropdown(choices=[(runhtml.choice_label(r, lang), r.id) for r in runs], value=run.id),
+            gr.Dropdown(choices=runhtml.choices(runs, lang), value=run.id),
             tiles,
             gr.Column(visible=not whole),
             html.card(_ADAPTER.to(lang), _ADAPTER_ABOUT.with_(base=base).to(lang)),
@@ -160,6 +164,8 @@ def _shower(shell: Shell) -> Any:
             "",
             "",
             html.note(_NO_CARD.to(lang)),
+            gr.Button(variant="primary"),
+            gr.Button(variant="primary" if whole else "secondary"),
         ]
 
     return show
@@ -168,6 +174,7 @@ def _shower(shell: Shell) -> Any:
 def _zipper(shell: Shell, download: gr.DownloadButton) -> Any:
     def make(run_id: str, request: gr.Request) -> Iterator[Any]:
         lang, ready = shell.lang(request), gr.Button(interactive=True)
+        made = gr.Button(interactive=True, variant="secondary")  # now the download is the next click
         yield gr.Button(interactive=False), gr.DownloadButton(visible=False), html.note(_ZIPPING.to(lang)), gr.skip()
         try:
             path = shell.engine.export_adapter(run_id)
@@ -177,7 +184,7 @@ def _zipper(shell: Shell, download: gr.DownloadButton) -> Any:
         # Gradio serves only what lies in its own cache, which it empties by itself.
         cached = download.move_resource_to_block_cache(str(path))
         done = html.note(_ZIP_DONE.with_(size=html.size(path.stat().st_size)).to(lang))
-        yield ready, gr.DownloadButton(value=cached, visible=True), done, _card(_zipped_card(path), lang)
+        yield made, gr.DownloadButton(value=cached, visible=True), done, _card(_zipped_card(path), lang)
 
     return make
 
@@ -226,5 +233,6 @@ def _zipped_card(path: Path) -> str:
             return file.read(MAX_CARD).decode("utf-8", errors="replace")
 
 
-def _base_name(shell: Shell, base_model: str, lang: str) -> str:
-    return next((info.name.to(lang) for info in shell.engine.models.list() if info.id == base_model), base_model)
+def _name(infos: Iterable[Any], known: str, lang: str) -> str:
+    """What people call the model or data set with this id; the id where it is no longer there."""
+    return next((info.name.to(lang) for info in infos if info.id == known), known)

@@ -24,7 +24,7 @@ TIGHT = 0.8  # share of the memory from which on it may not be enough
 _LEAD = Text("Choose the model to start from.", "选择从哪个模型开始微调。")
 _CHOICE = Text("Base models on this computer", "这台电脑上的基座模型")
 _NEXT = Text("Next: data", "下一步：数据")
-_AGAIN = Text("Look again", "重新查找")
+_AGAIN = Text("Look again", "刷新")
 _MORE = Text(
     "Add a model: put its folder into {folder}, or run python -m workbench models add FOLDER. It then appears here.",
     "添加模型：把模型文件夹放到 {folder}，或执行 python -m workbench models add 文件夹。之后会出现在这里。",

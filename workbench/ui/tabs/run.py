@@ -34,7 +34,8 @@ _TO_TRAIN = Text("Go to Train", "去训练")
 _RUN = Text("Run", "运行")
 _STOP = Text("Stop and save", "停止并保存")
 _RESUME = Text("Resume", "继续训练")
-_TALK = Text("Talk to it", "和它聊天")
+_CANCEL = Text("Cancel", "取消")
+_TALK = Text("Talk to it", "和它聊聊")
 _LOG = Text("Log", "日志")
 _NO_LOG = Text("The log is empty so far.", "日志还是空的。")
 _DELETE = Text("Delete this run", "删除此运行")
@@ -156,7 +157,8 @@ def refresh(shell: Shell, page: RunPage, chosen: str, lang: str) -> Any:
         page.ticks = 0
         return gr.skip()
     page.records = [record if run.id == record.id else run for run in page.records]
-    choices = [(runhtml.choice_label(run, lang), run.id) for run in page.records]
+    choices = runhtml.choices(page.records, lang)
+    ahead = next((run.name for run in page.records if run.status in ("running", "stopping")), "")
     shown = [
         page.changed("empty", False, gr.Column(visible=False)),
         page.changed("full", True, gr.Column(visible=True)),
@@ -164,8 +166,8 @@ def refresh(shell: Shell, page: RunPage, chosen: str, lang: str) -> Any:
         page.changed("status", runhtml.headline(record, view, lang, _base_name(page, engine, record, lang))),
         page.changed("tiles", runhtml.tiles(view, lang)),
         page.changed("chart", (record.id, view.cursor), chart.drawing(view, lang)) if new or moved else gr.skip(),
-        page.changed("note", runhtml.sentence(record, view, lang)),
-        *_buttons(page, record),
+        page.changed("note", runhtml.sentence(record, view, lang, ahead)),
+        *_buttons(page, record, lang),
         page.changed("answers", runhtml.answers(record, view, lang)),
         page.changed("log", _log(shell, page, lang)) if page.log_open else gr.skip(),
         gr.Column(visible=False) if moved else gr.skip(),
@@ -190,11 +192,12 @@ def _base_name(page: RunPage, engine: Any, record: Any, lang: str) -> str:
     return page.base[1].to(lang)
 
 
-def _buttons(page: RunPage, record: Any) -> list[Any]:
+def _buttons(page: RunPage, record: Any, lang: str) -> list[Any]:
     can_stop = record.status in ("queued", "running")
     can_talk = record.finished_well or record.status == "running"
+    stop = (_CANCEL if record.status == "queued" else _STOP).to(lang)
     return [
-        page.changed("stop", can_stop, gr.Button(interactive=can_stop)),
+        page.changed("stop", (stop, can_stop), gr.Button(stop, interactive=can_stop)),
         page.changed("resume", record.resumable, gr.Button(interactive=record.resumable)),
         page.changed("talk", can_talk, gr.Button(interactive=can_talk)),
     ]
@@ -217,7 +220,8 @@ def _bind_delete(shell: Shell, page: gr.State, sure: Any) -> None:
         record = shell.engine.run(state.view.run_id)
         if record.active:
             raise WorkbenchError(_STILL_ACTIVE)
-        question = _ASK_DELETE.with_(name=record.name, date=runhtml.when(record.created))
+        dates = runhtml.when_each(shell.engine.runs())
+        question = _ASK_DELETE.with_(name=record.name, date=dates.get(record.id, runhtml.when(record.created)))
         return gr.Column(visible=True), html.esc(question.to(shell.lang(request))), record.id
 
     def delete(state: RunPage, asked: str) -> Any:

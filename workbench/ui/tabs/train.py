@@ -8,6 +8,7 @@ wrote go with it (`workbench.ui.suited`).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from workbench.config.presets import dump
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, listed, same
 from workbench.ui import html, suited
+from workbench.ui.forecast import forecast_card
 from workbench.ui.form import BY_NAME, KIND, Form, sentence
 from workbench.ui.shell import QUIET, Shell
 from workbench.ui.suited import first_preset, preset_values
@@ -28,6 +30,7 @@ ORDER = 30
 TITLE = Text("Train", "训练")
 
 NAMED = 6  # changed settings that are named
+SAID = 3  # wrong settings that are named with what is wrong
 
 _LEAD = Text(
     "Pick a preset and press Start. Everything else has a sensible default.",
@@ -41,23 +44,17 @@ _CHANGED = Text("Changed from the preset: {names}.", "与预设不同的设置�
 _AND_MORE = Text("{names} and {n} more", "{names}，以及另外 {n} 项")
 _RESET = Text("Back to the preset", "恢复预设")
 _START = Text("Start training", "开始训练")
-_BEFORE = Text("Before you start", "开始之前")
 _ALSO_FIX = Text("This has to be put right first", "请先解决以下问题")
-_MARKED = Text(
-    "What is marked in red ({n}) has to be put right before this can start.",
-    "有 {n} 项标红的设置需要先改正，才能开始。",
+_AT = Text("{place}: {problem}", "{place}：{problem}")
+_MORE_MARKED = Text("And {n} more, marked in red.", "另有 {n} 项，已标红。")
+_WAITS = Text(
+    "“{name}” is training now; this run will wait its turn.", "“{name}”正在训练，现在开始的话，这次运行会先排队。"
 )
 _YAML = Text("These settings as YAML", "以 YAML 查看这些设置")
 _YAML_HELP = Text(
     "The same run from a command line: save this as run.yaml, then python -m workbench train run.yaml",
     "也可以从命令行运行：存为 run.yaml，再执行 python -m workbench train run.yaml",
 )
-_UNKNOWN_TIME = Text("not known yet on this computer", "这台电脑上暂时还不知道")
-_MEMORY_SHORT = Text(
-    "This needs more memory than there is. Halve the batch size or the longest row, or take a smaller model.",
-    "所需内存超过了现有内存。请把批大小或最长行减半，或换小一点的模型。",
-)
-_DISK_SHORT = Text("There is not enough room on the disk for this run.", "磁盘空间不够进行这次运行。")
 
 
 @dataclass
@@ -107,10 +104,12 @@ def build(shell: Shell) -> None:
                 )  # fmt: skip
         with gr.Column(scale=2, min_width=280, elem_classes="side"):
             card = gr.HTML("", padding=False, elem_id="train-forecast")
+            waits = gr.HTML("", padding=False, elem_id="train-waits")
             start = gr.Button(shell.text(_START), variant="primary", size="lg", elem_id="train-start")
     part = _Part(form, preset, card, yaml, shown, note, reset, gr.Textbox("", visible=False))
     shell.shared["train.start_button"] = start
     _react(shell, part, start)
+    _tell_of_the_queue(shell, waits)
 
 
 def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
@@ -127,10 +126,8 @@ def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
             run_id = shell.engine.submit(RunConfig.parse(form.read(values)))
         except WorkbenchError as error:
             problems = _with_ways_out(shell, form.read(values), error.problems)
-            rest = form.elsewhere(problems, kind)
-            marked = _MARKED.with_(n=len(problems) - len(rest))
-            shell.warn(same(_named(rest[0], lang)) if rest else marked, request)
-            return [*_marks(part, problems, kind, shown, lang), gr.skip(), gr.skip()]
+            shell.warn(same("\n".join(_said(form, problems, kind, lang))), request)
+            return [*_marks(part, problems, kind, shown, lang, reveal=True), gr.skip(), gr.skip()]
         updates, now = form.mark([], kind, lang, shown)
         return [*updates, now, gr.skip(), gr.skip(), run_id, shell.go("run")]
 
@@ -150,10 +147,23 @@ def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
             groups,
             **QUIET,
         )
-    start.click(shell.safe(begin), given, started, show_progress="minimal", api_name="train")
+    begun = start.click(shell.safe(begin), given, started, show_progress="minimal", api_name="train")
+    begun.then(None, None, None, js=FIND_PROBLEM)
     shell.shared["train.begin"], shell.shared["train.check"] = (begin, given, started), (check, given, looks)
     shell.shared["train.form"], shell.shared["train.preset"], shell.shared["train.parts"] = form, part.preset, part
     shell.shared["train.seen"] = seen
+
+
+def _tell_of_the_queue(shell: Shell, place: gr.HTML) -> None:
+    """Above Start: that a run which is started now waits, and for which one."""
+    last = gr.State("")
+
+    def look(before: str, request: gr.Request) -> Any:
+        running = shell.engine.status().running
+        said = html.note(_WAITS.with_(name=running.name).to(shell.lang(request))) if running is not None else ""
+        return gr.skip() if said == before else (said, said)
+
+    shell.on_tick(look, [last], [place, last])
 
 
 def _remember(shell: Shell, part: _Part) -> tuple[Any, list[Any], list[Any]]:
@@ -216,7 +226,7 @@ def bind(shell: Shell) -> None:
         now = suited.follow(shell.engine, preset, before, json.loads(made), dataset, lang)
         if now.values == before:
             return [gr.skip() for _ in everything] + [json.dumps(now.questions)]
-        return [now.preset, *_show(form, now.values, lang), json.dumps(now.questions)]
+        return [now.preset, *_show(form, now.values, lang, values), json.dumps(now.questions)]
 
     loaded = shell.page.load(
         shell.safe(restore), [shell.form, shell.model, shell.dataset], [*everything, part.made], **QUIET
@@ -231,13 +241,19 @@ def bind(shell: Shell) -> None:
         widget.input(lambda value: value, widget, state, **QUIET)
 
 
-def _show(form: Form, nested: dict[str, Any], lang: str) -> list[Any]:
-    """Values for all widgets; those chosen by name get the names that there are now."""
-    paths = [field.setting.path for field in form.fields]
-    return [
-        gr.Dropdown(choices=form.names(path, lang, value), value=value) if path in BY_NAME else value
-        for path, value in zip(paths, form.show(nested), strict=True)
-    ]
+def _show(form: Form, nested: dict[str, Any], lang: str, there: Sequence[Any] = ()) -> list[Any]:
+    """Values for all widgets; those chosen by name get the names that there are now.
+
+    What is `there` already is not sent again: somebody may be typing in that field now.
+    """
+    made: list[Any] = []
+    for index, value in enumerate(form.show(nested)):
+        path = form.fields[index].setting.path
+        if path in BY_NAME:
+            made.append(gr.Dropdown(choices=form.names(path, lang, value), value=value))
+        else:
+            made.append(gr.skip() if there and there[index] == value else value)
+    return made
 
 
 def _remembered(
@@ -302,48 +318,48 @@ def _look(shell: Shell, part: _Part, values: Any, shown: dict, lang: str) -> lis
     if problems:
         return _marks(part, problems, kind, shown, lang, dump(config))
     updates, now = form.mark([], kind, lang, shown)
-    return [*updates, now, _forecast_card(shell.engine.forecast(config), lang), dump(config)]
+    return [*updates, now, forecast_card(shell.engine.forecast(config), lang), dump(config)]
 
 
-def _marks(part: _Part, problems: Any, kind: str, shown: dict, lang: str, yaml: Any = None) -> list[Any]:
-    updates, now = part.form.mark(problems, kind, lang, shown)
-    rest = part.form.elsewhere(problems, kind)
-    lines = [_named(problem, lang) for problem in rest]
-    if now:
-        lines.append(_MARKED.with_(n=len(now)).to(lang))
-    card = html.card(_ALSO_FIX.to(lang), *lines, kind="problems")
+def _marks(
+    part: _Part, problems: Any, kind: str, shown: dict, lang: str, yaml: Any = None, reveal: bool = False
+) -> list[Any]:
+    updates, now = part.form.mark(problems, kind, lang, shown, reveal)
+    card = html.card(_ALSO_FIX.to(lang), *_said(part.form, problems, kind, lang), kind="problems")
     return [*updates, now, card, gr.skip() if yaml is None else yaml]
 
 
-def _named(problem: Problem, lang: str) -> str:
-    said = sentence(problem, lang)
-    return f"{problem.field}: {said}" if problem.field else said
+def _said(form: Form, problems: Any, kind: str, lang: str) -> list[str]:
+    """The problems for the card and the corner: all that have no field, then some of those that are marked at theirs."""
+    rest = form.elsewhere(problems, kind)
+    marked = [problem for problem in problems if problem not in rest]
+    lines = [_named(form, problem, kind, lang) for problem in (*rest, *marked[:SAID])]
+    if len(marked) > SAID:
+        lines.append(_MORE_MARKED.with_(n=len(marked) - SAID).to(lang))
+    return lines
 
 
-def _forecast_card(forecast: Any, lang: str) -> str:
-    time = html.duration(forecast.seconds) if forecast.seconds is not None else _UNKNOWN_TIME
-    about = Text("about {time}", "约 {time}").with_(time=time) if forecast.seconds is not None else time
-    of = Text("about {need} of {all}", "约 {need}，共 {all}")
-    rows = [
-        (Text("Time", "时间"), about.to(lang)),
-        (
-            Text("Memory", "内存"),
-            of.with_(need=html.size(forecast.memory_bytes), all=html.size(forecast.memory_total)).to(lang),
-        ),
-        (Text("Steps", "步数"), f"{forecast.steps:,}"),
-        (Text("Rows learned", "学习的行"), f"{forecast.rows:,}"),
-        (Text("Rows kept for evaluation", "留作评估的行"), f"{forecast.evaluation_rows:,}"),
-        (
-            Text("Disk", "磁盘"),
-            Text("{need}, {free} free", "{need}，剩余 {free}")
-            .with_(need=html.size(forecast.disk_bytes), free=html.size(forecast.free_disk_bytes))
-            .to(lang),
-        ),
-    ]
-    warnings: list[Text] = []
-    if forecast.memory_bytes > forecast.memory_total:
-        warnings.append(_MEMORY_SHORT)
-    if forecast.disk_bytes > forecast.free_disk_bytes:
-        warnings.append(_DISK_SHORT)
-    said = [html.Markup(f'<p class="problem">{html.esc(warning.to(lang))}</p>') for warning in warnings]
-    return html.card(_BEFORE.to(lang), html.facts((label.to(lang), value) for label, value in rows), *said)
+def _named(form: Form, problem: Problem, kind: str, lang: str) -> str:
+    said = same(sentence(problem, lang))
+    place = form.place(problem.field, kind) if problem.field else None
+    if place is None and not problem.field:
+        return said.to(lang)
+    return _AT.with_(place=place or problem.field, problem=said).to(lang)
+
+
+# Takes the reader to the first field that is marked; its section may just be opening. Nothing is marked when a run began.
+FIND_PROBLEM = """async () => {
+  for (let n = 0; n < 15; n++) {
+    await new Promise(done => setTimeout(done, 100));
+    if (!document.querySelector('#tab-train')?.getClientRects().length) return;
+    const mark = document.querySelector('#tab-train .field [role=alert]');
+    if (!mark || !mark.getClientRects().length) continue;
+    const field = mark.closest('.field');
+    field.scrollIntoView({ block: 'center' });
+    // The list of a dropdown would open over what is wrong with it.
+    const input = field.querySelector('input:not([role=listbox]), textarea') || field;
+    if (input === field) field.tabIndex = -1;
+    input.focus({ preventScroll: true });
+    return;
+  }
+}"""

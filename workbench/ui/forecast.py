@@ -1,0 +1,46 @@
+"""What a run will take, as the card beside Start says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.config.text import Text
+from workbench.ui import html
+
+_BEFORE = Text("Before you start", "开始之前")
+_UNKNOWN_TIME = Text("not known yet on this computer", "这台电脑上暂时还不知道")
+_MEMORY_SHORT = Text(
+    "This needs more memory than there is. Halve the batch size or the longest row, or take a smaller model.",
+    "所需内存超过了现有内存。请把批大小或最长行减半，或换小一点的模型。",
+)
+_DISK_SHORT = Text("There is not enough room on the disk for this run.", "磁盘空间不够进行这次运行。")
+
+
+def forecast_card(forecast: Any, lang: str) -> str:
+    """Time, memory, steps, rows and disk of a run, and what there is not enough of."""
+    time = html.duration(forecast.seconds) if forecast.seconds is not None else _UNKNOWN_TIME
+    about = Text("about {time}", "约 {time}").with_(time=time) if forecast.seconds is not None else time
+    of = Text("about {need} of {all}", "约 {need}，共 {all}")
+    rows = [
+        (Text("Time", "时间"), about.to(lang)),
+        (
+            Text("Memory", "内存"),
+            of.with_(need=html.size(forecast.memory_bytes), all=html.size(forecast.memory_total)).to(lang),
+        ),
+        (Text("Steps", "步数"), f"{forecast.steps:,}"),
+        (Text("Rows learned", "用于学习的样本"), f"{forecast.rows:,}"),
+        (Text("Rows kept for evaluation", "留作评估的样本"), f"{forecast.evaluation_rows:,}"),
+        (
+            Text("Disk", "磁盘"),
+            Text("{need}, {free} free", "{need}，剩余 {free}")
+            .with_(need=html.size(forecast.disk_bytes), free=html.size(forecast.free_disk_bytes))
+            .to(lang),
+        ),
+    ]
+    warnings: list[Text] = []
+    if forecast.memory_bytes > forecast.memory_total:
+        warnings.append(_MEMORY_SHORT)
+    if forecast.disk_bytes > forecast.free_disk_bytes:
+        warnings.append(_DISK_SHORT)
+    said = [html.Markup(f'<p class="problem">{html.esc(warning.to(lang))}</p>') for warning in warnings]
+    return html.card(_BEFORE.to(lang), html.facts((label.to(lang), value) for label, value in rows), *said)
