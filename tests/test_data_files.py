@@ -171,7 +171,10 @@ def test_a_ragged_csv_row_is_named_by_its_line(tmp_path):
 
 
 def test_an_open_quote_in_csv_is_refused(tmp_path):
-    assert refusal(tmp_path, "a.csv", 'text,label\n"open,1\n').code == "bad_csv"
+    open_ended = refusal(tmp_path, "a.csv", 'text,label\n"open,1\n')
+    assert open_ended.code == "bad_csv" and "有一个双引号没有结束" in open_ended.message.to("zh")
+    stray = refusal(tmp_path, "a.csv", 'text,label\n"so "called" names",1\n')
+    assert stray.code == "bad_csv" and "written twice" in stray.message.to("en") and "第 2 行" in stray.message.to("zh")
 
 
 @pytest.mark.parametrize("header", ["text,text", "text,,label", ",".join(f"c{n}" for n in range(2000))])

@@ -165,6 +165,22 @@ def test_a_model_is_not_merged_while_another_run_trains(engine, monkeypatch):
     assert not (engine.store.path(first.id) / "exports").exists()
 
 
+def test_a_run_is_not_deleted_while_its_model_folder_is_made(engine):
+    run = done(engine, tiny_config())
+    refused = []
+
+    def meanwhile(*_):
+        if not refused:
+            with pytest.raises(WorkbenchError) as caught:
+                engine.delete(run.id)
+            refused.append(caught.value.code)
+
+    folder = engine.merge(run.id, progress=meanwhile)
+    assert refused == ["merging"] and (folder / "model.safetensors").is_file()
+    engine.delete(run.id)
+    assert engine.runs() == []
+
+
 def test_the_speed_is_that_of_the_steps_and_the_time_left_that_of_all():
     now = [0.0]
     pace = _Pace(lambda: now[0])

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any, NoReturn
 
-from workbench.config.text import Text
+from workbench.config.text import Text, same
 from workbench.data import limits
 from workbench.data.limits import check_count, line_too_long, refuse
 
@@ -45,10 +45,22 @@ def parse_csv(text: str, name: str, delimiter: str | None) -> list[Row]:
             ),
             file=name,
             line=reader.line_num,
-            why=str(error),
+            why=_reason(error),
             code="bad_csv",
         )
     return rows
+
+
+def _reason(error: csv.Error) -> Text:
+    """The two complaints that a strict reader has, in the reader's language."""
+    if "end of data" in str(error):
+        return Text("a double quote is opened and never closed", "有一个双引号没有结束")
+    if "expected after" in str(error):
+        return Text(
+            "after a closing double quote comes text; a quote inside a cell has to be written twice",
+            "结束的双引号后面还有文字；单元格内的双引号要写成两个",
+        )
+    return same(str(error))
 
 
 def _ragged(name: str, line: int, found: int, expected: int) -> NoReturn:

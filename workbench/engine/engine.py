@@ -63,6 +63,7 @@ class Engine:
         self._starting = threading.Lock()
         self._just_started: tuple[RunConfig, str, float] | None = None
         self._views = views.Views(self.models, self.data)
+        self._merging = ""  # the run whose model folder is being made
         if not read_only:
             self.store.recover()
 
@@ -180,7 +181,17 @@ class Engine:
             return self._enqueue(run_id)
 
     def delete(self, run_id: str) -> None:
-        """Remove a run with all that it made."""
+        """Remove a run with all that it made.
+
+        Raises:
+            WorkbenchError: it is still active, or its model is being merged.
+        """
+        if run_id == self._merging:
+            raise WorkbenchError(
+                Text("the model folder of this run is being made", "正在为这个运行生成模型文件夹"),
+                Text("Wait for it, or stop it on the Export tab.", "请等它完成，或在“导出”页停止。"),
+                code="merging",
+            )
         self.store.delete(run_id)
 
     def runs(self) -> list[RunRecord]:
@@ -291,9 +302,13 @@ class Engine:
         name = Text("merging {run}", "正在合并 {run}").with_(run=self.store.get(run_id).name)
         with self._lease.held_by(name, seconds=0):
             self._chats.drop()
-            return takeaway.merge_run(
-                self.store, run_id, result, self.models, folder=folder, dtype=dtype, progress=progress, stop=stop
-            )
+            self._merging = run_id
+            try:
+                return takeaway.merge_run(
+                    self.store, run_id, result, self.models, folder=folder, dtype=dtype, progress=progress, stop=stop
+                )
+            finally:
+                self._merging = ""
 
     def _enqueue(self, run_id: str) -> str:
         self.store.log(run_id).append(StatusChanged("queued"))
