@@ -231,7 +231,7 @@ def test_a_refused_row_is_named_by_its_number_in_its_own_file(make):
     assert refusal.row is None and "row" not in refusal.to("en") and refusal.example is mine.examples[243]
     named = refusal.in_file(other, None, mine)
     assert named.row == 251 and "Row 251 of mine.jsonl" in named.to("en")
-    assert "数据集 mine.jsonl 第 251 行" in named.to("zh") and "System role not supported" in named.to("zh")
+    assert "数据集 mine.jsonl 第 251 条样本" in named.to("zh") and "System role not supported" in named.to("zh")
     assert refusal.in_file(other).row is None
 
 
@@ -257,7 +257,7 @@ def test_who_asks_with_a_system_prompt_is_told_to_clear_it(make):
     tokenizer = make(NO_SYSTEM + PLAIN)
     refusal = refusal_of(render_prompt, tokenizer, TALK[:2])
     assert "row" not in refusal.to("en").lower() and "Clear the system prompt" in refusal.to("en")
-    assert "行" not in refusal.to("zh") and "清空系统提示" in refusal.to("zh")
+    assert "样本" not in refusal.to("zh") and "清空系统提示" in refusal.to("zh")
     strict = make("{{ raise_exception('never') }}")
     assert "system prompt" not in refusal_of(render_prompt, strict, TALK[:2]).to("en")
 

@@ -264,7 +264,7 @@ def test_a_row_that_the_chat_template_refuses_is_named_by_its_place_in_the_file(
     assert record.status == "failed" and "41" in record.error["message"]["en"]
     with pytest.raises(WorkbenchError) as caught:
         engine.inspect("mine", "tiny", 64, "answers")
-    assert "第 41 行" in caught.value.message.to("zh")
+    assert "第 41 条样本" in caught.value.message.to("zh")
 
 
 def test_a_disk_without_room_is_told_before_the_start(engine, monkeypatch):

@@ -28,7 +28,7 @@ class OptimizationSection(Section):
         Text("Epochs", "轮数"),
         Text(
             "How often every row is read. More: it learns better at first, then learns by heart.",
-            "每一行读几遍。多：先学得更好，再多就变成死记硬背。",
+            "每条样本读几遍。多：先学得更好，再多就变成死记硬背。",
         ),
         level="basic",
         gt=0,
@@ -50,7 +50,7 @@ class OptimizationSection(Section):
         Text("Batch size", "批大小"),
         Text(
             "Rows that are computed together. More: steadier steps, more memory. Halve it when memory runs out.",
-            "一起计算的行数。越大：每步越平稳，也越占内存。内存不够时减半。",
+            "一起计算的样本数。越大：每步越平稳，也越占内存。内存不够时减半。",
         ),
         level="basic",
         unit=ROWS,

@@ -16,7 +16,7 @@ from workbench.config.text import Text, writable
 
 STEPS = Text("steps", "步")
 TOKENS = Text("tokens", "词元")
-ROWS = Text("rows", "行")
+ROWS = Text("rows", "样本")
 
 
 class Section(BaseModel):
@@ -89,7 +89,7 @@ class DataSection(Section):
         Text("Share kept for evaluation", "留作评估的比例"),
         Text(
             "More: the evaluation is surer, but fewer rows are learned. 0 switches evaluation off.",
-            "越大：评估越可靠，但可学的行变少。0 表示不评估。",
+            "越大：评估越可靠，但可学的样本变少。0 表示不评估。",
         ),
         ge=0,
         le=0.5,
@@ -120,7 +120,7 @@ class DataSection(Section):
         Text("Use at most", "最多使用"),
         Text(
             "Only the first so many rows are used; fewer is faster. 0 uses all.",
-            "只用前面这么多行，少则快。0 表示全部使用。",
+            "只用前面这么多条样本，少则快。0 表示全部使用。",
         ),
         unit=ROWS,
         ge=0,

@@ -97,7 +97,7 @@ def parse_rows(data: bytes, name: str) -> list[Row]:
     else:
         rows = _parse_text(text, name)
     if not rows:
-        refuse(Text("the file {file} has no rows", "文件 {file} 中没有数据行"), file=name, code="no_rows")
+        refuse(Text("the file {file} has no rows", "文件 {file} 中没有数据"), file=name, code="no_rows")
     return rows
 
 

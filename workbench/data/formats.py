@@ -74,35 +74,39 @@ KIND_NAMES = {
 _SAMPLE = 2_000
 
 _MESSAGES = {
-    "missing_field": Text("Rows without {detail}: {count}", "{count} 行缺少 {detail}"),
-    "not_text": Text("Rows whose {detail} is not text: {count}", "{count} 行的 {detail} 不是文本"),
-    "broken_text": Text("Rows with broken characters in {detail}: {count}", "{count} 行的 {detail} 含有损坏的字符"),
-    "not_messages": Text("Rows without a proper list of messages: {count}", "{count} 行的消息列表不正确"),
+    "missing_field": Text("Rows without {detail}: {count}", "{count} 条样本缺少 {detail}"),
+    "not_text": Text("Rows whose {detail} is not text: {count}", "{count} 条样本的 {detail} 不是文本"),
+    "broken_text": Text("Rows with broken characters in {detail}: {count}", "{count} 条样本的 {detail} 含有损坏的字符"),
+    "not_messages": Text("Rows without a proper list of messages: {count}", "{count} 条样本的消息列表不正确"),
     "unknown_role": Text(
-        'Rows with the unknown role "{detail}": {count}', "{count} 行中有消息使用了未知角色“{detail}”"
+        'Rows with the unknown role "{detail}": {count}', "{count} 条样本中有消息使用了未知角色“{detail}”"
     ),
     "wrong_order": Text(
         "Rows whose roles do not take turns (at {detail}): {count}",
-        "{count} 行中的角色没有交替出现（在 {detail} 处）",
+        "{count} 条样本中的角色没有交替出现（在 {detail} 处）",
     ),
-    "empty_answer": Text("Rows with an empty answer: {count}", "{count} 行的回答为空"),
-    "empty_question": Text("Rows with an empty question: {count}", "{count} 行的问题为空"),
-    "empty_text": Text("Rows with an empty text: {count}", "{count} 行的文本为空"),
-    "no_answer": Text("Rows without an answer: {count}", "{count} 行没有回答"),
-    "same_answers": Text("Rows with twice the same answer: {count}", "{count} 行的优选回答与拒绝回答相同"),
-    "bad_history": Text("Rows whose history is not a list of pairs: {count}", "{count} 行的历史记录不是问答对列表"),
+    "empty_answer": Text("Rows with an empty answer: {count}", "{count} 条样本的回答为空"),
+    "empty_question": Text("Rows with an empty question: {count}", "{count} 条样本的问题为空"),
+    "empty_text": Text("Rows with an empty text: {count}", "{count} 条样本的文本为空"),
+    "no_answer": Text("Rows without an answer: {count}", "{count} 条样本没有回答"),
+    "same_answers": Text("Rows with twice the same answer: {count}", "{count} 条样本的优选回答与拒绝回答相同"),
+    "bad_history": Text("Rows whose history is not a list of pairs: {count}", "{count} 条样本的历史记录不是问答对列表"),
     "bad_verdict": Text(
-        "Rows whose verdict is neither true nor false: {count}", "{count} 行的评价既不是 true 也不是 false"
+        "Rows whose verdict is neither true nor false: {count}", "{count} 条样本的评价既不是 true 也不是 false"
     ),
-    "tool_calls": Text("Rows with tool calls, which are not supported: {count}", "{count} 行含有不受支持的工具调用"),
-    "media": Text("Rows with images, sound or video: {count}", "{count} 行含有图片、音频或视频"),
+    "tool_calls": Text(
+        "Rows with tool calls, which are not supported: {count}", "{count} 条样本含有不受支持的工具调用"
+    ),
+    "media": Text("Rows with images, sound or video: {count}", "{count} 条样本含有图片、音频或视频"),
 }
 _NOTES = {
     "unanswered_end": Text(
         "Rows whose last question has no answer, which is left away: {count}",
-        "{count} 行的最后一个问题没有回答，已略去该问题",
+        "{count} 条样本的最后一个问题没有回答，已略去该问题",
     ),
-    "tools_ignored": Text("Rows whose descriptions of tools are left away: {count}", "{count} 行中的工具说明已略去"),
+    "tools_ignored": Text(
+        "Rows whose descriptions of tools are left away: {count}", "{count} 条样本中的工具说明已略去"
+    ),
 }
 
 
@@ -235,7 +239,7 @@ def _problem(code: str, detail: str, rows: list[int], left_out: bool) -> DataPro
 def _nothing_usable(name: str, problems: list[DataProblem]) -> NoReturn:
     worst = sorted(problems, key=lambda problem: -len(problem["rows"]))
     message = Text(
-        "not one row of this data set can be used (format: {format})", "此数据集没有一行可用（格式：{format}）"
+        "not one row of this data set can be used (format: {format})", "此数据集没有一条可用的样本（格式：{format}）"
     ).with_(format=FORMAT_NAMES[name])
     raise WorkbenchError(
         message,

@@ -77,7 +77,7 @@ def _list_inside(top: Any, name: str) -> list[Any]:
                 code="dataset_info",
             )
     refuse(
-        Text("the file {file} holds no list of rows", "文件 {file} 中没有数据行列表"),
+        Text("the file {file} holds no list of rows", "文件 {file} 中没有数据列表"),
         Text(
             'Expected a list of objects, an object whose "data" is that list, or one JSON object a line.',
             '应为对象列表、以 "data" 字段存放该列表的对象，或每行一个 JSON 对象。',
@@ -197,7 +197,7 @@ def _check_row(row: Any, name: str, where: Text, line: str | None = None) -> Non
             Text(
                 "{where} of {file}: this is not an object with named fields", "文件 {file} {where}：不是带字段名的对象"
             ),
-            Text("A row looks like {example}.", "一行数据应类似 {example}。").with_(example='{"text": "..."}'),
+            Text("A row looks like {example}.", "一条数据应类似 {example}。").with_(example='{"text": "..."}'),
             file=name,
             where=where,
             code="not_an_object",

@@ -33,7 +33,7 @@ def line_too_long(name: str, where: Text) -> NoReturn:
     """The error for a line or row over the limit."""
     refuse(
         Text("{where} of {file}: longer than {limit} MB", "文件 {file} {where}：长度超过 {limit} MB"),
-        Text("Split the text into several rows.", "请把文本拆成多行数据。"),
+        Text("Split the text into several rows.", "请把文本拆成多条数据。"),
         file=name,
         where=where,
         limit=MAX_LINE_BYTES // 1024**2,
@@ -45,7 +45,7 @@ def check_count(count: int, name: str) -> None:
     """Refuse more rows than the limit."""
     if count > MAX_ROWS:
         refuse(
-            Text("the file {file} has more than {limit} rows", "文件 {file} 超过 {limit} 行数据"),
+            Text("the file {file} has more than {limit} rows", "文件 {file} 超过 {limit} 条数据"),
             Text("Split it into smaller files.", "请把它拆分成较小的文件。"),
             file=name,
             limit=f"{MAX_ROWS:,}",

@@ -31,10 +31,10 @@ _SPARE, _TIMES = 1_000_000, 20
 
 _ANOTHER_MODEL = Text("Change the conversation, or choose another model.", "请修改对话内容，或选择其他模型。")
 _WITHOUT_SYSTEM = Text("Clear the system prompt, or choose another model.", "请清空系统提示，或选择其他模型。")
-_OTHER_ROW = Text("Leave the row out, or choose another model.", "请去掉该行，或选择其他模型。")
+_OTHER_ROW = Text("Leave the row out, or choose another model.", "请去掉该样本，或选择其他模型。")
 _OTHER_ROW_WITHOUT_SYSTEM = Text(
     "Take the system prompt out of such rows, leave them out, or choose another model.",
-    "请去掉这类行中的系统提示或整行，或选择其他模型。",
+    "请去掉这类样本中的系统提示，或去掉整条样本，或选择其他模型。",
 )
 
 
@@ -144,7 +144,7 @@ class TemplateRefusal(WorkbenchError):
         else:
             message = Text(
                 "row {row} of {name}: this model's chat template refuses it: {reason}",
-                "数据集 {name} 第 {row} 行：此模型的对话模板拒绝了它：{reason}",
+                "数据集 {name} 第 {row} 条样本：此模型的对话模板拒绝了它：{reason}",
             ).with_(row=row, name=name, reason=reason)
             hint = _OTHER_ROW_WITHOUT_SYSTEM if system else _OTHER_ROW
         super().__init__(message, hint, code="chat_template")

@@ -340,9 +340,10 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
     """Refuse an empty set before anything is loaded."""
     if not rows:
         raise WorkbenchError(
-            Text("the training data has no usable row", "训练数据里没有可用的行"),
+            Text("the training data has no usable row", "训练数据里没有可用的样本"),
             Text(
-                "Look at the Data page: it lists what is wrong with each row.", "请看“数据”页，那里列出了每一行的问题。"
+                "Look at the Data page: it lists what is wrong with each row.",
+                "请看“数据”页，那里列出了每条样本的问题。",
             ),
             field="data.train",
         )

@@ -95,7 +95,7 @@ class Views:
         rows = self._data.examples(dataset_id, max(row, 0), 1, allow_paths)
         if not rows:
             raise WorkbenchError(
-                Text("the data set has no row {row}", "数据集没有第 {row} 行").with_(row=row + 1),
+                Text("the data set has no row {row}", "数据集没有第 {row} 条样本").with_(row=row + 1),
                 Text("Choose a smaller number.", "请选小一点的数。"),
             )
         tokenizer = self._tokenizer(self._models.resolve(model_id, allow_paths).folder)

@@ -51,14 +51,14 @@ def _usable(parts: Parts, rows: list[Any], length: int, use: Text) -> list[Any]:
         parts.report(
             Text(
                 "{count} of {rows} {use} rows are longer than {length} tokens and were cut at the end.",
-                "{rows} 行{use}数据中有 {count} 行超过 {length} 个词元，末尾已截断。",
+                "{rows} 条{use}样本中有 {count} 条超过 {length} 个词元，末尾已截断。",
             ).with_(count=cut, rows=len(rows), use=use, length=length)
         )
     if len(kept) < len(rows):
         parts.report(
             Text(
                 "{count} of {rows} {use} rows are left out: within {length} tokens they have nothing to learn.",
-                "{rows} 行{use}数据中有 {count} 行被跳过：在 {length} 个词元以内没有可学的内容。",
+                "{rows} 条{use}样本中有 {count} 条被跳过：在 {length} 个词元以内没有可学的内容。",
             ).with_(count=len(rows) - len(kept), rows=len(rows), use=use, length=length)
         )
     return kept
@@ -68,11 +68,11 @@ def _nothing_left(length: int) -> WorkbenchError:
     return WorkbenchError(
         Text(
             "no row has anything to learn within {length} tokens",
-            "在 {length} 个词元以内，没有任何一行有可学的内容",
+            "在 {length} 个词元以内，没有任何一条样本有可学的内容",
         ).with_(length=length),
         Text(
             "Raise the longest row, or look at the Data page for what is learned of each row.",
-            "请调大“最长行”，或在“数据”页查看每一行学习的部分。",
+            "请调大“最大长度”，或在“数据”页查看每条样本学习的部分。",
         ),
         field="data.max_length",
         code="nothing_to_learn",

@@ -11,7 +11,7 @@ _BEFORE = Text("Before you start", "开始之前")
 _UNKNOWN_TIME = Text("not known yet on this computer", "这台电脑上暂时还不知道")
 _MEMORY_SHORT = Text(
     "This needs more memory than there is. Halve the batch size or the longest row, or take a smaller model.",
-    "所需内存超过了现有内存。请把批大小或最长行减半，或换小一点的模型。",
+    "所需内存超过了现有内存。请把批大小或最大长度减半，或换小一点的模型。",
 )
 _DISK_SHORT = Text("There is not enough room on the disk for this run.", "磁盘空间不够进行这次运行。")
 

@@ -45,7 +45,7 @@ _LEGEND = Text(
     "绿色是模型要学的；灰色只读不学；划掉的会被截断，因为每个样本最多 {limit} 个词元（可在“训练”页修改）。",
 )
 _COUNTING = Text("Counting tokens… The first time this takes a few seconds.", "正在统计词元……第一次需要几秒钟。")
-_COLOURING = Text("Reading the rows as the model does…", "正在按模型的方式读取这些行……")
+_COLOURING = Text("Reading the rows as the model does…", "正在按模型的方式读取这些样本……")
 _PREVIOUS = Text("Previous", "上一页")
 _FOLLOWING = Text("Next", "下一页")
 _POSITION = Text("{first}–{last} of {total} examples", "第 {first}–{last} 个，共 {total} 个样本")
