@@ -1,8 +1,8 @@
 """An engine double for tests of the page: the contract's methods with plausible data, and a run that trains by itself.
 
 `FakeEngine(home)` needs no torch. A submitted run takes `seconds` to go through its steps, one after the other, as with the
-engine; `finish()` jumps to a run's end. What tests set: `problems` (what `check` adds), `seconds`, `merges_until_stopped`.
-It knows nothing about files beyond `home`.
+engine; `finish()` jumps to a run's end. What tests set: `problems` (what `check` adds), `seconds`, `merges_until_stopped`, and
+`unread` (by data set: until it is set, whoever looks at its rows waits). It knows nothing about files beyond `home`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class FakeEngine:
         self.models, self.data = FakeModels(self.home), FakeData(self.home)
         self.problems: list[Problem] = []
         self.merges_until_stopped = False
+        self.looked_at: list[str] = []
+        self.unread: dict[str, threading.Event] = {}
         self.submitted: list[RunConfig] = []
         self.inspected: list[tuple[Any, ...]] = []
         self.asked: list[tuple[str, bool, list[dict[str, str]]]] = []
@@ -106,6 +108,9 @@ class FakeEngine:
 
     def sample(self, dataset_id: str, start: int, count: int) -> list[dict[str, Any]]:
         """Rows of a data set."""
+        self.looked_at.append(dataset_id)
+        if (held := self.unread.get(dataset_id)) is not None:
+            held.wait(60)
         rows = min(count, self.data.get(dataset_id).rows - start)
         pairs = [PIRATE[(start + i) % len(PIRATE)] for i in range(max(rows, 0))]
         return [{"messages": _messages(question, answer)} for question, answer in pairs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,31 @@ def test_the_second_workbench_takes_the_next_port(double: Double, tmp_path: Path
         socket.create_connection(("127.0.0.1", second.port), timeout=5).close()
     finally:
         second.close()
+
+
+@pytest.mark.parametrize("visit", ["first", "later"])
+def test_a_file_that_is_brought_while_the_page_still_opens_is_the_one_that_is_used(
+    double: Double, open_page: Any, tmp_path: Path, visit: str
+) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text('{"text": "hello"}\n')
+    page = open_page(double.url)
+    if visit == "later":  # the Train tab, too, reads this set to bring back what it showed
+        show(page, "data")
+        wait_until(lambda: page.evaluate("!!localStorage.getItem('workbench-form')"))
+    read = double.engine.unread["pirate-voice"] = threading.Event()  # a slow computer: the tab begins with this set
+    seen = len(double.engine.looked_at)
+    if visit == "later":
+        page.reload()
+    show(page, "data")
+    wait_until(lambda: len(double.engine.looked_at) >= seen + (2 if visit == "later" else 1))
+    page.set_input_files("#data-upload input[type=file]", str(mine))
+    page.wait_for_function("() => document.querySelector('#data-tiles').innerText.includes('36')")  # its tokens
+    read.set()
+    page.wait_for_timeout(2000)
+    assert page.input_value("#data-choice input") == "mine"
+    show(page, "train")
+    page.wait_for_function("() => document.querySelector('#field-data-train input').value === 'mine'")
 
 
 def test_making_the_model_folder_can_be_stopped(double: Double, open_page: Any) -> None:

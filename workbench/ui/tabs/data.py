@@ -73,6 +73,13 @@ class DataPage:
     """How long a row may be, and what is learned of it: as the Train tab says."""
     busy_with: tuple[Any, ...] | None = None
     """Data set, model and limits whose numbers are being made: a second event for the same has nothing to add."""
+    chosen: str = ""
+    """The set that was chosen or brought last: an older one that is still being looked at is not shown any more."""
+
+    def choose(self, dataset: str) -> str:
+        """Take note of a choice before the browser tells the other tabs of it."""
+        self.chosen, self.busy_with = dataset, None
+        return dataset
 
 
 def build(shell: Shell) -> None:
@@ -104,7 +111,7 @@ def build(shell: Shell) -> None:
     outputs = [choice, shell.dataset, about, tiles, problems, delete, sure.row, *turned]
     shell.shared["data.tab"] = {"page": page, "view": view, "outputs": outputs}
 
-    choice.input(lambda dataset: (dataset, ""), choice, [shell.dataset, refused], **QUIET)
+    choice.input(lambda page, dataset: (page.choose(dataset), ""), [page, choice], [shell.dataset, refused], **QUIET)
     upload.upload(shell.safe(_adder(shell)), [upload, page], [upload, refused, shell.dataset], show_progress="minimal")
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
     for button, by in ((previous, -PAGE_ROWS), (following, PAGE_ROWS), (view, 0)):
@@ -161,7 +168,7 @@ def _shower(shell: Shell) -> Any:
             yield NOTHING  # a generator without a yield would empty all its outputs
             return
         lang, infos = shell.lang(request), shell.engine.data.list()
-        info = chosen_set(infos, wanted, lang)
+        info = chosen_set(infos, wanted or page.chosen, lang)
         if info is None:
             yield [gr.Dropdown(choices=[]), "", html.note(_NONE.to(lang)), *NOTHING[3:]]
             return
@@ -186,17 +193,21 @@ def _stages(
     if doing[:2] != (page.dataset, page.model):
         page.start = 0
     page.dataset, page.model, page.limits = doing
-    head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), info.id, rowhtml.about(info, lang)]
+    known = gr.skip() if page.chosen == info.id else info.id
+    head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), known, rowhtml.about(info, lang)]
     tail = [gr.Button(visible=not info.shipped), gr.Column(visible=False)]
     rows: list[Any] = []
     for rows in _rows(shell, page, view, lang):
+        if page.busy_with != doing:  # another one was chosen while these were read
+            yield NOTHING
+            return
         yield [*head, rowhtml.tiles({"rows": info.rows}, lang), html.note(_COUNTING.to(lang)), *tail, *rows]
     try:
         counts = shell.engine.inspect(page.dataset, page.model, *page.limits)
         shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], suited.unfit(info.kind), lang)]
     except WorkbenchError as error:
         shown = [rowhtml.tiles({"rows": info.rows}, lang), rowhtml.error(error, lang)]
-    if page.busy_with == doing:  # else somebody has chosen another one meanwhile
+    if page.busy_with == doing:
         yield [*head, *shown, *tail, *rows]
 
 
@@ -243,7 +254,7 @@ def _adder(shell: Shell) -> Any:
             names = (info.name for info in shell.engine.data.list() if info.id == page.dataset)
             still = [html.note(_STILL.with_(name=name).to(lang)) for name in names]
             return None, html.join([rowhtml.error(error, lang), *still]), gr.skip()
-        return None, "", info.id
+        return None, "", page.choose(info.id)
 
     return add
 
@@ -259,7 +270,7 @@ def _bind_delete(shell: Shell, page: gr.State, sure: Any, dataset: gr.BrowserSta
     def delete(state: DataPage, asked: str) -> Any:
         if asked and asked == state.dataset:
             shell.engine.data.delete(asked)
-            return gr.Column(visible=False), ""
+            return gr.Column(visible=False), state.choose("")
         return gr.Column(visible=False), gr.skip()
 
     pending = gr.State("")

@@ -228,13 +228,22 @@ def bind(shell: Shell) -> None:
             return [gr.skip() for _ in everything] + [json.dumps(now.questions)]
         return [now.preset, *_show(form, now.values, lang, values), json.dumps(now.questions)]
 
-    loaded = shell.page.load(
-        shell.safe(restore), [shell.form, shell.model, shell.dataset], [*everything, part.made], **QUIET
+    def caught_up(dataset: str, made: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        """What was chosen on the Data tab while the form was still being brought back."""
+        if form.read(values)["data"]["train"] == dataset:
+            return gr.skip()
+        return chosen_data(dataset, made, preset, *values, request=request)
+
+    followed = [[shell.dataset, part.made, *everything], [*everything, part.made]]
+    loaded = (
+        shell.page.load(
+            shell.safe(restore), [shell.form, shell.model, shell.dataset], [*everything, part.made], **QUIET
+        )
+        .then(shell.safe(chosen_model), shell.model, base, **QUIET)
+        .then(shell.safe(caught_up), *followed, **QUIET)
     )
     moved = shell.model.change(shell.safe(chosen_model), shell.model, base, **QUIET)
-    other = shell.dataset.change(
-        shell.safe(chosen_data), [shell.dataset, part.made, *everything], [*everything, part.made], **QUIET
-    )
+    other = shell.dataset.change(shell.safe(chosen_data), *followed, **QUIET)
     for event in (loaded, moved, other):
         shell.shared["train.seen"](event)
     for state, widget in ((shell.model, base), (shell.dataset, train)):
