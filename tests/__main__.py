@@ -1,13 +1,15 @@
 """`python -m tests [pytest arguments]`: packages, a browser, then pytest; the quick tests first, the browser's last.
 
-Works on a bare machine: what is missing is installed into `.venv` first. Readable by Python 3.8, like `bootstrap.py`.
+Works on a bare machine: what is missing is installed into `.venv` first. Every Python 3 can read this file.
 """
-
-from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+
+from workbench.config.first_words import refuse_old_python
+
+refuse_old_python()  # before the imports that an old Python can't read
 
 from workbench.bootstrap import ROOT, ensure, say
 

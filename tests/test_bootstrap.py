@@ -15,10 +15,20 @@ import pytest
 import app
 from tests.__main__ import wants_browser
 from workbench import bootstrap, installer
-from workbench.config.errors import WorkbenchError
+from workbench.config.first_words import refuse_old_python
 
 ROOT = bootstrap.ROOT
-# What a Python reads before it is known to be new enough.
+# What a Python reads until it is told that it is too old.
+ANY_PYTHON = (
+    "app.py",
+    "tests/__init__.py",
+    "tests/__main__.py",
+    "workbench/__init__.py",
+    "workbench/__main__.py",
+    "workbench/config/__init__.py",
+    "workbench/config/first_words.py",
+)
+# What is read before the packages are there.
 FIRST_READ = (
     "app.py",
     "tests/__init__.py",
@@ -26,7 +36,10 @@ FIRST_READ = (
     "workbench/__init__.py",
     "workbench/bootstrap.py",
     "workbench/installer.py",
+    "workbench/__main__.py",
+    "workbench/config/arguments.py",
     "workbench/config/errors.py",
+    "workbench/config/first_words.py",
     "workbench/config/text.py",
 )
 PROGRAM = """
@@ -142,61 +155,63 @@ def test_a_package_that_nobody_has_is_named(installed: Copy) -> None:
     assert "tinypackage==3.0" in (installed.venv / installer.LOG).read_text(encoding="utf-8")
 
 
-def test_a_missing_venv_module_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installer.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(WorkbenchError) as raised:
-        installer._make(tmp_path / ".venv")
-    assert raised.value.code == "no_venv"
-    assert "apt install python3" in raised.value.to("en")
-    assert "apt install python3" in raised.value.to("zh")
-
-
+@pytest.mark.parametrize("version", [(3, 6, 15), (3, 8, 18), (3, 10, 13)])
 @pytest.mark.parametrize(
-    ("said", "code"),
-    [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk_full"),
-        ("OSError: [WinError 112] There is not enough space on the disk", "disk_full"),
-        ("The virtual environment was not created successfully because ensurepip is not\navailable.", "no_venv"),
-        ("NewConnectionError('Failed to establish a new connection: [Errno 111] Connection refused')", "network"),
-        ("ERROR: No matching distribution found for torch==2.13.0", "no_build"),
-        ("PermissionError: [Errno 13] Permission denied: '/opt/workbench/.venv'", "not_writable"),
-        ("OSError: [Errno 30] Read-only file system: '/workbench/.venv'", "not_writable"),
-        ("ERROR: something that nobody has seen", "pip_failed"),
-        ("", "pip_failed"),
-    ],
+    ("lang", "words"), [("en", "needs Python 3.11 or newer"), ("zh", "需要 Python 3.11 或更新版本")]
 )
-def test_what_pip_says_becomes_one_sentence(said: str, code: str, tmp_path: Path) -> None:
-    error = installer.explain(said.splitlines(), tmp_path / ".venv")
-    assert error.code == code
-    assert "\n" not in error.to("en")
-    assert error.to("zh") != error.to("en")
+def test_a_python_that_is_too_old_is_told_so(
+    version: tuple[int, ...], lang: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--lang", lang])
+    with pytest.raises(SystemExit) as left:
+        refuse_old_python(version)
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert words in told and ".".join(map(str, version)) in told
+    refuse_old_python((3, 11, 0))
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(venv: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(venv))
+@pytest.mark.parametrize("door", ["app.py", "tests/__main__.py", "workbench/__main__.py"])
+def test_a_door_tells_it_before_anything_else(door: str) -> None:
+    # The standard library is imported first, because it asks for the version too.
+    code = (
+        "import argparse, locale, pathlib, runpy, sys; sys.version_info = (3, 6, 15);"
+        f"sys.meta_path.insert(0, type('Finder', (), {{'find_spec': lambda name, *rest: print(name)}}));"
+        f"runpy.run_path({door!r}, run_name='__main__')"
+    )
+    left = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert left.returncode == 2, left.stderr
+    assert "3.6.15" in left.stderr and "Traceback" not in left.stderr
+    assert {name for name in left.stdout.split() if name.startswith(("workbench", "tests"))} <= {
+        "workbench",
+        "workbench.config",
+        "workbench.config.first_words",
+    }
 
-    (tmp_path / "requirements.txt").write_text("tinypackage==1.0\n", encoding="utf-8")
-    monkeypatch.setattr(installer, "_make", refuse)
-    with pytest.raises(WorkbenchError) as raised:
-        installer.install(tmp_path, ["requirements.txt"])
-    assert raised.value.code == "not_writable"
+
+def test_every_python_3_can_read_what_tells_it_so() -> None:
+    # What came after 3.4, apart from what a parser of today no longer tells apart.
+    newer = (ast.JoinedStr, ast.NamedExpr, ast.AnnAssign, ast.Match, ast.AsyncFunctionDef, ast.Await)
+    for name in ANY_PYTHON:
+        tree = ast.parse((ROOT / name).read_text(encoding="utf-8"), name, feature_version=(3, 8))
+        for node in ast.walk(tree):
+            future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+            assert not isinstance(node, newer) and not future, f"{name}:{getattr(node, 'lineno', 0)}"
+    # Here they are evaluated before the version is known; in the other files only afterwards.
+    tree = ast.parse((ROOT / "workbench/config/first_words.py").read_text(encoding="utf-8"))
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        for annotation in (function.returns, *(argument.annotation for argument in function.args.args)):
+            assert isinstance(annotation, ast.Constant | ast.Name), f"{function.name}: types in quotes"
 
 
-@pytest.mark.parametrize("version", [(2, 7, 18), (3, 8, 18), (3, 10, 13)])
-def test_a_python_that_is_too_old_is_told_so(version: tuple[int, ...]) -> None:
-    with pytest.raises(WorkbenchError, match="needs Python 3.11 or newer") as raised:
-        bootstrap.check_python(version)
-    assert ".".join(map(str, version)) in raised.value.to("zh")
-    bootstrap.check_python((3, 11, 0))
-
-
-def test_a_python_that_is_too_old_can_read_what_tells_it_so() -> None:
+def test_what_is_read_before_the_packages_are_there_needs_none() -> None:
     allowed = {
         "workbench",
         "workbench.bootstrap",
         "workbench.config",
+        "workbench.config.arguments",
         "workbench.config.errors",
+        "workbench.config.first_words",
         "workbench.config.text",
     }
     for name in FIRST_READ:
@@ -265,58 +280,6 @@ def test_language_comes_from_the_flag_then_the_variable_then_the_system(monkeypa
     assert bootstrap.language([]) == "en"
     assert bootstrap.language(["--port", "1", "--lang", "zh"]) == "zh"
     assert bootstrap.language(["--lang=zh"]) == "zh"
-
-
-_NEW_CARD, _OLD_CARD, _OLD_DRIVER = (580.0, 8.6), (580.0, 6.1), (550.0, 8.6)
-
-
-@pytest.mark.parametrize(
-    ("system", "cards", "index"),
-    [
-        ("linux", [], "cpu"),
-        ("linux", [_NEW_CARD], None),
-        ("linux", [_OLD_DRIVER], "cu126"),
-        ("win32", [], None),
-        ("win32", [_NEW_CARD], "cu130"),
-        ("win32", [_NEW_CARD, _OLD_CARD], "cu126"),
-        ("darwin", [], None),
-    ],
-)
-def test_torch_comes_from_the_index_for_this_computer(
-    system: str, cards: list[tuple[float, float]], index: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "WORKBENCH_TORCH_INDEX"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(installer.sys, "platform", system)
-    monkeypatch.setattr(installer, "_cards", lambda: cards)
-    found = installer.torch_index()[0]
-    assert found == (f"https://download.pytorch.org/whl/{index}" if index else None)
-    monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
-    assert installer.torch_index() == (None, False)
-    monkeypatch.setenv("WORKBENCH_TORCH_INDEX", "https://mirror.example/cu130")
-    assert installer.torch_index() == ("https://mirror.example/cu130", True)
-
-
-def test_pips_lines_become_a_count_and_a_size(capsys: pytest.CaptureFixture[str]) -> None:
-    display = installer._Display(2)
-    display.lang = "en"
-    for line in (
-        "Collecting torch==2.13.0 (from -r requirements.txt (line 4))",
-        "  Downloading torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl.metadata (29 kB)",
-        "  Downloading torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl (190.2 MB)",
-        "Progress 1000 of 2000",
-        "Collecting sympy>=1.13 (from torch==2.13.0->-r requirements.txt (line 4))",
-        "  Using cached sympy-1.14.0-py3-none-any.whl (6.3 MB)",
-        "WARNING: Retrying (Retry(total=4, connect=None)) after connection broken",
-        "Installing collected packages: mpmath, sympy, torch",
-    ):
-        display.feed(line)
-    assert capsys.readouterr().err.splitlines() == [
-        "1 of 2 packages: torch 2.13.0 (190.2 MB)",
-        "1 of 2 packages and 1 that they need: sympy 1.14.0 (6.3 MB)",
-        "The network doesn't answer; trying again",
-        "Unpacking 3 packages",
-    ]
 
 
 @pytest.mark.parametrize(

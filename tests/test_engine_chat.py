@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import zipfile
 
 import pytest
 
 from tests.homes import losses, make_home, tiny_config
+from tests.plain_peft import plain_answer
 from tests.steps import Hold
 from workbench.config.errors import WorkbenchError
 from workbench.engine import Engine
 
 ASK = [{"role": "user", "content": "3. white?"}]
-SCRIPT = """
-import sys
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-base, adapter, question = sys.argv[1:]
-tokenizer = AutoTokenizer.from_pretrained(adapter)
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
-inputs = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True,
-                                       return_dict=True, return_tensors="pt")
-output = model.generate(**inputs, max_new_tokens=24, do_sample=False)
-print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +80,7 @@ def test_the_exported_adapter_gives_the_chats_greedy_answer_in_plain_peft(traine
     with zipfile.ZipFile(archive) as file:
         file.extractall(tmp_path / "adapter")
     base = engine.models.resolve("tiny").folder
-    command = [sys.executable, "-c", SCRIPT, str(base), str(tmp_path / "adapter"), ASK[0]["content"]]
-    plain = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
-    assert plain.stdout.rstrip("\n") == answer(engine, run)
+    assert plain_answer(base, tmp_path / "adapter", ASK[0]["content"], 24) == answer(engine, run)
 
 
 def test_the_merged_folder_is_a_plain_model_with_the_same_answer(trained):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 
 import pytest
 
@@ -113,11 +114,24 @@ def test_a_run_that_diverges_fails_with_a_sentence_and_gives_the_device_back(eng
     assert done(engine, tiny_config(optimization={"max_steps": 2})).status == "completed"
 
 
+# Models that lack something: which file, how it is spoiled, and what the sentence must name.
+SPOILED = {
+    "cut-off": ("tokenizer.json", lambda text: text[:1000], "tokenizer.json"),
+    "garbled": ("tokenizer.json", lambda text: text[:1000] + "}", "tokenizer.json"),
+    "unknown": ("config.json", lambda text: text.replace('"llama"', '"nosuch"'), "nosuch"),
+    "impossible": ("config.json", lambda text: text.replace('"hidden_size": 64', '"hidden_size": 0'), "hidden_size"),
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"model.base": "nothing"}, "model.base"),
         ({"model.base": "../../etc"}, "model.base"),
+        ({"model.base": "cut-off"}, "model.base"),
+        ({"model.base": "garbled"}, "model.base"),
+        ({"model.base": "unknown"}, "model.base"),
+        ({"model.base": "impossible"}, "model.base"),
         ({"data.train": "nothing"}, "data.train"),
         ({"data.train": "/etc/passwd"}, "data.train"),
         ({"data.train": "pairs"}, "data.train"),
@@ -129,10 +143,16 @@ def test_a_run_that_diverges_fails_with_a_sentence_and_gives_the_device_back(eng
         ({"adapter.modules_to_save": ["nosuch"]}, "adapter.modules_to_save"),
     ],
 )
-def test_what_cannot_work_is_refused_at_its_field_before_anything_is_written(engine, changes, field):
+def test_what_cannot_work_is_refused_at_its_field_before_anything_is_written(engine, home, changes, field):
+    base = changes.get("model.base")
+    file, spoil, named = SPOILED.get(base, (None, None, ""))
+    if file:
+        folder = shutil.copytree(home / "models" / "tiny", home / "models" / base)
+        (folder / file).write_text(spoil((folder / file).read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(WorkbenchError) as caught:
         engine.submit(tiny_config().changed(changes))
-    assert field in [problem.field for problem in caught.value.problems]
+    found = {problem.field: problem.message.to("en") for problem in caught.value.problems}
+    assert named in found[field]
     assert engine.runs() == []
 
 

@@ -162,3 +162,19 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, monkeypatch):
     assert caught.value.code == "disk_full"
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_what_cannot_be_written_is_told_with_its_place(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    for name, words in (
+        ("file/x", f"{tmp_path / 'file'} is no folder"),
+        ("none/deep/x", f"{tmp_path / 'none'} does not exist"),
+        ("folder", f"{tmp_path / 'folder'} is a folder"),
+        ("a" * 300, "is too long"),
+    ):
+        with pytest.raises(WorkbenchError) as caught:
+            write_atomically(tmp_path / name, "words")
+        assert words in str(caught.value) and caught.value.to("zh") != caught.value.to("en")
+        assert caught.value.code == "bad_path"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"], "nothing half-written stays"

@@ -6,6 +6,7 @@ import warnings
 import pytest
 from safetensors.torch import load_file, save_file
 
+from tests.test_models_files import DEADLY
 from tests.tiny_models import logits, make_adapter, make_base, randomise
 from workbench.config.errors import WorkbenchError
 
@@ -73,7 +74,9 @@ def test_a_missing_tensor_is_an_error_and_not_a_random_one(copy):
 
 def test_a_tensor_of_the_wrong_shape_is_an_error(copy):
     change(copy / "config.json", intermediate_size=96)
-    assert code_of(loading.load_model, copy, "fp32", device="cpu") == "damaged_weights"
+    with pytest.raises(WorkbenchError, match="config.json of copy names other sizes") as caught:
+        loading.load_model(copy, "fp32", device="cpu")
+    assert caught.value.code == "damaged_weights"
 
 
 def test_pickled_weights_and_foreign_code_are_never_loaded(copy):
@@ -91,6 +94,20 @@ def test_an_architecture_that_writes_no_text_is_named(copy, kind):
     assert caught.value.code == "unknown_architecture"
 
 
+@pytest.mark.parametrize(("key", "value"), [("vocab_size", None), ("hidden_size", 65), ("rms_norm_eps", "small")])
+def test_a_config_that_only_its_architecture_finds_wrong_is_named(copy, key, value):
+    change(copy / "config.json", **{key: value})
+    with pytest.raises(WorkbenchError, match="config.json") as caught:
+        loading.load_model(copy, "fp32", device="cpu")
+    assert (caught.value.code, caught.value.field) == ("impossible_config", "model.base")
+
+
+@pytest.mark.parametrize(("key", "value"), [("head_dim", 0), ("pad_token_id", 10**9)])
+def test_whatever_a_config_makes_an_architecture_raise_is_about_the_model(copy, key, value):
+    change(copy / "config.json", **{key: value})
+    assert code_of(loading.load_model, copy, "fp32", device="cpu") == "damaged_weights"
+
+
 def test_a_tokenizer_always_has_a_padding_token(copy):
     change(copy / "tokenizer_config.json", pad_token=None)
     assert loading.load_tokenizer(copy).pad_token == "<|pad|>"
@@ -99,7 +116,7 @@ def test_a_tokenizer_always_has_a_padding_token(copy):
     assert loading.load_tokenizer(copy).pad_token == "<|end|>"
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"model": {"type": "BPE"}}'])
+@pytest.mark.parametrize("content", ["{", "{}", '{"model": {"type": "BPE"}}', json.dumps(DEADLY, ensure_ascii=False)])
 def test_a_broken_tokenizer_is_reported_as_one(copy, content):
     (copy / "tokenizer.json").write_text(content)
     assert code_of(loading.load_tokenizer, copy) == "broken_tokenizer"

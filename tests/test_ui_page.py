@@ -320,14 +320,16 @@ def test_things_that_are_clicked_have_their_names(page: gr.Blocks) -> None:
     assert {"field-optimization-learning_rate", "field-model-base", "problem-optimization-learning_rate"} <= ids
 
 
-def test_opening_the_page_loads_nothing_heavy(tmp_path: Path) -> None:
+def test_a_page_that_answers_has_loaded_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from workbench.ui.page import build; from tests.ui_double import FakeEngine; "
-        f"build(FakeEngine({str(tmp_path)!r})); "
-        "print([m for m in ('torch','transformers','trl','peft','datasets','accelerate') if m in sys.modules])"
+        "import sys, httpx; from workbench.engine import Engine; from workbench.ui.page import start; "
+        f"engine = Engine({str(tmp_path)!r}); served = start(engine, port=17860); "
+        "said = httpx.get(served.url, trust_env=False).status_code; "
+        "heavy = ('torch','transformers','trl','peft','datasets','accelerate','bitsandbytes'); "
+        "print(said, [m for m in heavy if m in sys.modules]); served.close(); engine.close()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]", done.stdout
+    assert done.stdout.strip() == "200 []", done.stdout
 
 
 def test_analytics_are_off_and_no_proxy_stands_between(page: gr.Blocks) -> None:

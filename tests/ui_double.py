@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,7 @@ class FakeEngine:
         with self._lock:
             self.submitted.append(config)
             run_id = f"20261120-12{len(self._runs):04d}-starter-{config.method.kind}-0a1b"
-            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            now = datetime.now(UTC).isoformat(timespec="seconds")
             record = RunRecord(
                 id=run_id, name=config.output.name or config.data.train, status="queued", created=now,
                 method=config.method.kind, base_model=config.model.base, dataset=config.data.train,
@@ -295,7 +295,7 @@ class FakeEngine:
             self._begin(waiting[0])
 
     def _begin(self, run: _Run) -> None:
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         run.record = replace(run.record, status="running", started=run.record.started or now)
         run.began = time.monotonic() - self.seconds * run.step / STEPS
         self._event(run, type="status", status="running", from_step=run.step)
@@ -326,7 +326,7 @@ class FakeEngine:
             self._end(run, "completed")
 
     def _end(self, run: _Run, status: str, has_result: bool = True) -> None:
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         losses = {"train_loss": 0.56, "eval_loss": 0.65} if has_result else {}
         run.record = replace(run.record, status=status, finished=now, has_result=has_result, **losses)
         self._event(run, type="status", status=status)

@@ -4,8 +4,6 @@ Results go to stdout (with `--json` one JSON object and nothing else), progress 
 1 the work failed or was stopped; 2 the request was wrong.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -13,7 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from workbench.bootstrap import ROOT, ensure, environment, language
+from workbench.config.first_words import refuse_old_python
+
+refuse_old_python()  # before the imports that an old Python can't read
+
+from workbench.bootstrap import ROOT, ensure, environment, language  # noqa: E402
+from workbench.config.arguments import Parser  # noqa: E402
+from workbench.config.errors import StopRequested, WorkbenchError  # noqa: E402
+from workbench.config.text import Text  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,89 +27,155 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show Chinese must not end the program
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
-    if options.lang:
-        os.environ["WORKBENCH_LANG"] = options.lang
-    lang = options.lang or language([])
+    arguments = sys.argv[1:] if arguments is None else arguments
+    lang = language(arguments)
+    try:
+        options = _read(arguments, lang)
+    except WorkbenchError as error:
+        _complain(error, lang, "--json" in arguments)
+        return 2
     ensure()
     from workbench import commands
-    from workbench.config.errors import StopRequested, WorkbenchError
-    from workbench.engine.boundary import explain
 
     try:
         result, code = getattr(commands, options.command)(options, lang)
     except (KeyboardInterrupt, StopRequested):
+        _complain(WorkbenchError(Text("stopped", "已停止")), lang, options.json)
         return 1
     except Exception as error:
         if options.debug:
             raise
-        problem = explain(error)
-        wrong = isinstance(error, WorkbenchError)
-        told = error if wrong else WorkbenchError(problem.message, problem.hint, problem.field)
-        if options.json:
-            print(json.dumps({"error": told.as_dict(lang)}, ensure_ascii=False))
-        print(told.to(lang), file=sys.stderr)
-        return 2 if wrong and error.code not in commands.FAILURES else 1
-    _print(result, options.json)
-    return code
-
-
-def _print(result: Any, as_json: bool) -> None:
-    if as_json:
+        told, code = commands.explained(error)
+        _complain(told, lang, options.json)
+        return code
+    if options.json:
         print(json.dumps(result.data, ensure_ascii=False, default=str))
     elif result.text:
         print(result.text)
+    return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--home",
-        type=Path,
-        default=Path(os.environ.get("WORKBENCH_HOME") or ROOT / "workspace"),
-        help="folder for models, data sets and runs (default: %(default)s)",
-    )
-    common.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    common.add_argument("--debug", action="store_true", help="show tracebacks")
-    common.add_argument("--lang", choices=("en", "zh"), help="language of messages")
+def _complain(error: WorkbenchError, lang: str, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"error": error.as_dict(lang)}, ensure_ascii=False))
+    print(error.to(lang), file=sys.stderr)
 
-    parser = argparse.ArgumentParser(prog="python -m workbench", description="Fine-tune language models.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    presets = commands.add_parser("presets", parents=[common], help="list, show or copy presets")
-    presets.add_argument("action", nargs="?", default="list", choices=("list", "show", "copy"))
-    presets.add_argument("id", nargs="?", help="the preset")
-    presets.add_argument("file", nargs="?", type=Path, help="where to copy it")
+def _read(arguments: list[str], lang: str) -> argparse.Namespace:
+    """The words that were typed.
 
-    train = commands.add_parser("train", parents=[common], help="train from a preset or a YAML file")
-    train.add_argument("preset", metavar="PRESET_OR_YAML")
-    train.add_argument("overrides", nargs="*", metavar="section.key=value")
+    Raises:
+        WorkbenchError: they are no request.
+    """
+    parser = _parser(lang)
+    options, rest = parser.parse_known_args(arguments)
+    # argparse gives up a list of words at the first flag that stands before it or within it.
+    if hasattr(options, "overrides") and not any(word.startswith("-") for word in rest):
+        options.overrides = [*options.overrides, *rest]
+    elif rest:
+        parser.error("unrecognized arguments: " + " ".join(rest))
+    return options
 
-    runs = commands.add_parser("runs", parents=[common], help="list, show or delete runs")
-    runs.add_argument("action", nargs="?", default="list", choices=("list", "show", "delete"))
-    runs.add_argument("run", nargs="?")
 
-    models = commands.add_parser("models", parents=[common], help="list base models, or add a folder")
-    models.add_argument("action", nargs="?", default="list", choices=("list", "add"))
-    models.add_argument("folder", nargs="?", type=Path, metavar="DIR")
+class _Command(Parser):
+    """A command, or an action of one: the flags that every command takes may stand before and after each word."""
 
-    resume = commands.add_parser("resume", parents=[common], help="go on with a run from its last checkpoint")
-    resume.add_argument("run")
-    resume.add_argument("overrides", nargs="*", metavar="section.key=value")
+    def __init__(self, lang: str, about: Text, *, first: bool = False, **options: Any) -> None:
+        super().__init__(lang, about, **options)
+        self.add_home_and_lang(os.environ.get("WORKBENCH_HOME") or str(ROOT / "workspace"), first=first)
+        # Only the first parser has defaults, so that none of the later ones takes back what was given before it.
+        absent = False if first else argparse.SUPPRESS
+        text = Text("print one JSON object and nothing else", "只输出一个 JSON 对象")
+        self.add("--json", action="store_true", default=absent, help=text)
+        self.add("--debug", action="store_true", default=absent, help=Text("show tracebacks", "显示完整的错误堆栈"))
 
-    chat = commands.add_parser("chat", parents=[common], help="talk to a model or to what a run made")
-    chat.add_argument("target", metavar="MODEL_OR_RUN")
-    chat.add_argument("--prompt", help="ask this one question and print the answer")
-    chat.add_argument("--base", action="store_true", help="of a run: ask its base model")
-    chat.add_argument("--max-new-tokens", type=int, default=256)
-    chat.add_argument("--temperature", type=float, default=0.0, help="0: always the likeliest word")
-    chat.add_argument("--top-p", type=float, default=1.0)
 
-    merge = commands.add_parser("merge", parents=[common], help="write base and adapter as one model folder")
-    merge.add_argument("run")
-    merge.add_argument("folder", type=Path, metavar="DIR")
-    merge.add_argument("--dtype", default="auto", help="fp32, bf16, fp16 or auto")
+def _parser(lang: str) -> Parser:
+    about = Text("Fine-tune language models.", "微调语言模型。")
+    parser = _Command(lang, about, first=True, prog="python -m workbench")
+    add = parser.add_commands("command", "COMMAND")
+    _presets(add("presets", Text("list, show or copy presets", "列出、查看或复制预设")))
+    _train(add("train", Text("train from a preset or a YAML file", "用预设或 YAML 文件训练")))
+    _runs(add("runs", Text("list, show or delete runs", "列出、查看或删除运行")))
+    _models(add("models", Text("list base models, or add a folder", "列出基座模型，或添加模型文件夹")))
+    _resume(add("resume", Text("go on with a run from its last checkpoint", "从最近的检查点继续运行")))
+    _chat(add("chat", Text("talk to a model or to what a run made", "与模型或运行的结果聊天")))
+    _merge(add("merge", Text("write base and adapter as one model folder", "把基座模型与适配器合并成一个模型文件夹")))
     return parser
+
+
+def _presets(presets: Parser) -> None:
+    add = presets.add_commands("action", "ACTION", usual="list")
+    add("list", Text("one a line, the id first", "每行一个，开头是 ID"))
+    which = Text("the preset's id", "预设的 ID")
+    add("show", Text("print its YAML", "输出它的 YAML")).add("id", metavar="ID", help=which)
+    copy = add("copy", Text("copy its YAML, to change it", "复制它的 YAML，以便修改"))
+    copy.add("id", metavar="ID", help=which)
+    copy.add("file", type=Path, metavar="FILE", help=Text("where to copy it", "复制到哪个文件"))
+
+
+_OVERRIDES = Text("settings that differ, e.g. optimization.epochs=2", "要改的设置，例如 optimization.epochs=2")
+_RUN = Text("the run's id", "运行的 ID")
+
+
+def _train(train: Parser) -> None:
+    text = Text(
+        "a preset's id, or a YAML file such as a run's config.yaml", "预设的 ID，或 YAML 文件（如运行的 config.yaml）"
+    )
+    train.add("preset", metavar="PRESET_OR_YAML", help=text)
+    train.add("overrides", nargs="*", default=[], metavar="section.key=value", help=_OVERRIDES)
+
+
+def _resume(resume: Parser) -> None:
+    resume.add("run", metavar="RUN", help=_RUN)
+    resume.add("overrides", nargs="*", default=[], metavar="section.key=value", help=_OVERRIDES)
+
+
+def _runs(runs: Parser) -> None:
+    add = runs.add_commands("action", "ACTION", usual="list")
+    add("list", Text("one a line, the newest first", "每行一个，最新的在前"))
+    add("show", Text("what is known of one", "查看一个运行")).add("run", metavar="RUN", help=_RUN)
+    add("delete", Text("remove one with all that it made", "删除一个运行及其全部产物")).add(
+        "run", metavar="RUN", help=_RUN
+    )
+
+
+def _models(models: Parser) -> None:
+    add = models.add_commands("action", "ACTION", usual="list")
+    add("list", Text("one a line, the id first", "每行一个，开头是 ID"))
+    text = Text("a model's folder; it stays where it is", "模型文件夹；不会复制或移动")
+    add("add", Text("add a folder that lies elsewhere", "添加位于别处的模型文件夹")).add(
+        "folder", type=Path, metavar="DIR", help=text
+    )
+
+
+def _chat(chat: Parser) -> None:
+    chat.add(
+        "target",
+        metavar="MODEL_OR_RUN",
+        help=Text("the id of a model or run, or a model's folder", "模型或运行的 ID，或模型文件夹"),
+    )
+    chat.add(
+        "--prompt", metavar="TEXT", help=Text("ask this one question and print the answer", "只问这一个问题并输出回答")
+    )
+    chat.add("--base", action="store_true", help=Text("of a run: ask its base model", "改问这个运行的基座模型"))
+    text = Text(
+        "length of an answer, in tokens (default: %(default)s)", "回答的最大长度，以词元计（默认：%(default)s）"
+    )
+    chat.add("--max-new-tokens", type=int, default=256, metavar="N", help=text)
+    text = Text("0: always the likeliest word (default)", "0：总是选最可能的词（默认）")
+    chat.add("--temperature", type=float, default=0.0, metavar="T", help=text)
+    text = Text("choose among the likeliest words only (default: 1, all)", "只在最可能的词里选（默认：1，不限制）")
+    chat.add("--top-p", type=float, default=1.0, metavar="P", help=text)
+
+
+def _merge(merge: Parser) -> None:
+    merge.add("run", metavar="RUN", help=_RUN)
+    merge.add("folder", type=Path, metavar="DIR", help=Text("a folder that does not exist yet", "尚不存在的文件夹"))
+    text = Text(
+        "fp32, bf16, fp16 or auto: as the base model (default)", "fp32、bf16、fp16 或 auto：与基座模型相同（默认）"
+    )
+    merge.add("--dtype", default="auto", help=text)
 
 
 if __name__ == "__main__":

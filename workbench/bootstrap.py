@@ -1,14 +1,13 @@
 """From a bare Python to a running workbench: `ensure()` returns at once where every package is there.
 
 Elsewhere it makes `.venv` beside `app.py`, installs the pinned packages and runs the same command again in it. Standard
-library only, and written so that Python 3.8 can still read it: a Python that is too old is told so in one sentence. It
-knows nothing about the engine or the page; the installing itself is in `installer.py`.
+library only. It knows nothing about the engine or the page; the installing itself is in `installer.py`, and what a Python
+that is too old is told in `config/first_words.py`. Python 3.8 can still read this file, for doors that ask late.
 """
 
 from __future__ import annotations
 
 import hashlib
-import locale
 import logging
 import os
 import re
@@ -17,11 +16,11 @@ import sys
 from pathlib import Path
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.first_words import language, refuse_old_python
 from workbench.config.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MINIMUM = (3, 11)  # transformers, trl and pandas ask for it
 APP, TESTS = "requirements.txt", "tests/requirements.txt"
 MARK = ".workbench-requirements"
 _RESTARTS = "WORKBENCH_RESTARTS"
@@ -46,26 +45,6 @@ def environment() -> None:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(hosts)
 
 
-def language(arguments: list[str] | None = None) -> str:
-    """The reader's language, "en" or "zh": `--lang`, then WORKBENCH_LANG, then the system's."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    for index, argument in enumerate(arguments):
-        if argument == "--lang" and index + 1 < len(arguments):
-            return _known(arguments[index + 1])
-        if argument.startswith("--lang="):
-            return _known(argument[len("--lang=") :])
-    names = [os.environ.get(name, "") for name in ("WORKBENCH_LANG", "LC_ALL", "LC_MESSAGES", "LANG")]
-    try:
-        names.append(locale.getlocale()[0] or "")
-    except ValueError:  # a locale that Python doesn't know
-        pass
-    return _known(next((name for name in names if name), "en"))
-
-
-def _known(name: str) -> str:
-    return "zh" if name.lower().startswith(("zh", "chinese")) else "en"
-
-
 def say(text: Text | WorkbenchError, lang: str | None = None) -> None:
     """One line on stderr, in the reader's language, whatever the terminal can show."""
     line = text.to(lang or language())
@@ -85,8 +64,8 @@ def ensure(extra: list[str] | None = None, what: str = "app") -> None:
     """
     environment()
     files = [APP] + ([TESTS] if what == "tests" else []) + list(extra or [])
+    refuse_old_python()  # the doors have asked before; this is for one that forgets
     try:
-        check_python()
         _prepare(ROOT, files)
     except WorkbenchError as error:
         say(error)
@@ -94,27 +73,6 @@ def ensure(extra: list[str] | None = None, what: str = "app") -> None:
     except KeyboardInterrupt:
         say(Text("Stopped. The same command goes on from here.", "已停止。再次运行同一命令即可继续。"))
         raise SystemExit(1) from None
-
-
-def check_python(version: tuple[int, ...] | None = None) -> None:
-    """Refuse a Python that is too old for the pinned packages."""
-    version = tuple(sys.version_info[:3]) if version is None else version
-    if tuple(version[:2]) < MINIMUM:
-        raise WorkbenchError(
-            Text(
-                "The workbench needs Python {least} or newer, and this is Python {found} ({path}).",
-                "本工具需要 Python {least} 或更新版本，而当前是 Python {found}（{path}）。",
-            ).with_(least=_dotted(MINIMUM), found=_dotted(version), path=sys.executable),
-            Text(
-                "Install a newer one from python.org or your system's packages, and start again with it.",
-                "请从 python.org 或系统软件源安装新版本，再用它启动。",
-            ),
-            code="old_python",
-        )
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(str(part) for part in version)
 
 
 def read_pins(path: Path) -> dict[str, str]:

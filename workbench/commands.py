@@ -6,22 +6,23 @@ import argparse
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.config.disk import disk_errors
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import find_preset, list_presets, load_preset, with_overrides
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine import Engine
+from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
 from workbench.engine.runs import RunRecord
 from workbench.engine.views import status_name
 
-FAILURES = ("disk_full", "unexpected", "busy")  # the request was right, the work failed: exit code 1
+FAILURES = ("disk_full", "unexpected", "busy", "not_finite")  # the request was right, the work failed: exit code 1
 LOOK = 0.3  # seconds between two looks at a run's events
 
 
@@ -33,6 +34,17 @@ class Result:
     text: str
 
 
+def explained(error: Exception) -> tuple[WorkbenchError, int]:
+    """What to tell a person about an error of a command, and the exit code."""
+    if isinstance(error, WorkbenchError):
+        return error, 1 if error.code in FAILURES else 2
+    problem = explain(error)
+    if is_out_of_memory(error) or is_disk_full(error):
+        return WorkbenchError(problem.message, problem.hint, problem.field), 1
+    hint = Text("Run it again with --debug, and report what it prints.", "请加上 --debug 再运行一次，并反馈它的输出。")
+    return WorkbenchError(problem.message, hint), 1
+
+
 def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """List presets (one a line, the id first), show one, or copy one to a file."""
     if options.action == "list":
@@ -40,18 +52,18 @@ def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         rows = [f"{preset.id}  {preset.title.to(lang)}: {preset.about.to(lang)}" for preset in found]
         data = [{"id": one.id, "title": one.title.to(lang), "about": one.about.to(lang)} for one in found]
         return Result({"presets": data}, "\n".join(rows)), 0
-    preset = find_preset(_given(options.id, "id"))
+    preset = find_preset(options.id)
     if options.action == "show":
         text = preset.path.read_text(encoding="utf-8")
         return Result({"id": preset.id, "config": preset.config().values()}, text.rstrip()), 0
-    file = Path(_given(options.file, "file"))
-    if file.exists():
+    if os.path.lexists(options.file):
         raise WorkbenchError(
-            Text("{file} is there already", "{file} 已经存在").with_(file=file),
+            Text("{file} is there already", "{file} 已经存在").with_(file=options.file),
             Text("Choose another name; nothing is overwritten.", "请换一个名字；不会覆盖已有文件。"),
         )
-    shutil.copyfile(preset.path, file)
-    return Result({"id": preset.id, "file": str(file)}, str(file)), 0
+    with disk_errors(options.file):
+        shutil.copyfile(preset.path, options.file)
+    return Result({"id": preset.id, "file": str(options.file)}, str(options.file)), 0
 
 
 def train(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
@@ -72,24 +84,30 @@ def runs(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     if options.action == "delete":
         engine = Engine(options.home, allow_paths=True)
         try:
-            engine.delete(_given(options.run, "run"))
+            engine.delete(options.run)
         finally:
             engine.close()
         return Result({"deleted": options.run}, options.run), 0
     engine = Engine(options.home, allow_paths=True, read_only=True)
     if options.action == "list":
         found = engine.runs()
-        return Result({"runs": [asdict(run) for run in found]}, "\n".join(_line(run, lang) for run in found)), 0
-    run = engine.run(_given(options.run, "run"))
-    config = engine.store.config(run.id)
-    text = "\n".join(f"{key}: {value}" for key, value in asdict(run).items() if value is not None)
-    return Result({**asdict(run), "config": config.values()}, text), 0
+        data = {"runs": [_record(run, lang) for run in found]}
+        return Result(data, "\n".join(_line(run, lang) for run in found)), 0
+    run = engine.run(options.run)
+    record = _record(run, lang)
+    shown = record if run.error is None else {**record, "error": _error(run.error).to(lang)}
+    text = "\n".join(f"{key}: {value}" for key, value in shown.items() if value is not None)
+    return Result({**record, "config": engine.store.config(run.id).values()}, text), 0
 
 
 def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """List the base models, or add a folder that lies elsewhere; nothing is copied."""
     engine = Engine(options.home, allow_paths=True, read_only=True)
-    found = [engine.models.add(_given(options.folder, "DIR"))] if options.action == "add" else engine.models.list()
+    if options.action == "add":
+        with disk_errors(options.home / "models" / "x"):
+            found = [engine.models.add(options.folder)]
+    else:
+        found = engine.models.list()
     rows, data = [], []
     for model in found:
         problem = model.problem.to(lang) if model.problem else None
@@ -129,15 +147,15 @@ def merge(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     def tell(text: Text, done: int, total: int) -> None:
         print(f"{done}/{total} {text.to(lang)}", file=sys.stderr)
 
-    folder = engine.merge(options.run, options.folder, options.dtype, progress=tell)
+    with disk_errors(options.folder):
+        folder = engine.merge(options.run, options.folder, options.dtype, progress=tell)
     return Result({"run": options.run, "folder": str(folder)}, str(folder)), 0
 
 
 def _values(name: str) -> dict[str, Any]:
     """The settings of a YAML file, or else of a preset."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return load_preset(path).values
+    if name.endswith((".yaml", ".yml")) or os.path.isfile(name):  # which a name of any length may be asked
+        return load_preset(Path(name)).values
     return find_preset(name).values
 
 
@@ -146,27 +164,24 @@ def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine
     engine = Engine(options.home, allow_paths=True)
     try:
         run_id = start(engine)
-        teller, over = _Teller(lang), threading.Event()
-        seen, interrupts = 0, 0
-        while not over.is_set():
+        teller, seen, interrupts, over = _Teller(lang), 0, 0, False
+        while not over:
             try:
-                if engine.wait(run_id, LOOK):
-                    over.set()
+                over = engine.wait(run_id, LOOK)
+                for event in engine.events(run_id, seen):
+                    seen = event["seq"]
+                    teller.tell(event)
             except KeyboardInterrupt:
                 interrupts += 1
                 if interrupts > 1:
                     os._exit(1)  # at once, as asked; the run is offered for Resume from its last checkpoint
                 engine.stop(run_id)
-            for event in engine.events(run_id, seen):
-                seen = event["seq"]
-                teller.tell(event)
         record = engine.run(run_id)
     finally:
         engine.close()
-    data = asdict(record)
     if record.error:
-        print(f"{record.error['message'][lang]}\n{(record.error['hint'] or {}).get(lang, '')}", file=sys.stderr)
-    return Result(data, f"{record.id} {record.status}"), 0 if record.status == "completed" else 1
+        print(_error(record.error).to(lang), file=sys.stderr)
+    return Result(_record(record, lang), f"{record.id} {record.status}"), 0 if record.status == "completed" else 1
 
 
 class _Teller:
@@ -213,10 +228,12 @@ def _line(run: RunRecord, lang: str) -> str:
     return f"{run.id}  {status_name(run.status).to(lang)}  {run.last_step}/{run.total_steps}  {loss}  {run.name}"
 
 
-def _given(value: Any, name: str) -> Any:
-    if value is None:
-        raise WorkbenchError(
-            Text("'{name}' is missing", "缺少“{name}”").with_(name=name),
-            Text("See python -m workbench --help.", "请看 python -m workbench --help。"),
-        )
-    return value
+def _record(run: RunRecord, lang: str) -> dict[str, Any]:
+    """A run for `--json`: its error in the reader's language, as every error is printed."""
+    return {**asdict(run), "error": _error(run.error).as_dict(lang) if run.error else None}
+
+
+def _error(kept: dict[str, Any]) -> WorkbenchError:
+    """The error that `run.json` keeps in both languages."""
+    hint = kept.get("hint")
+    return WorkbenchError(Text(**kept["message"]), Text(**hint) if hint else None, kept.get("field"))

@@ -1,8 +1,8 @@
 """Makes `.venv` and installs pinned packages into it, telling a person what happens meanwhile.
 
-Standard library only, and readable by Python 3.8 like `bootstrap.py`, its only caller. Whatever goes wrong becomes one
-`WorkbenchError`; all that pip printed is kept in `.venv/install.log`. A kill while pip copies packages leaves a note
-behind, and the environment is made anew the next time, because pip takes a half-copied package for an installed one.
+Standard library only, like `bootstrap.py`, its only caller. Whatever goes wrong becomes one `WorkbenchError`; all that pip
+printed is kept in `.venv/install.log`. A kill while pip copies packages leaves a note behind, and the environment is made
+anew the next time, because pip takes a half-copied package for an installed one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator  # collections.abc's can't be subscripted in Python 3.8
 
 from workbench.bootstrap import MARK, fingerprint, language, marked, read_pins, say, venv_python
 from workbench.config.errors import WorkbenchError
@@ -28,6 +28,12 @@ from workbench.config.text import Text
 LOG = "install.log"
 _BEGUN = ".workbench-installing"
 _TORCH = "https://download.pytorch.org/whl/"
+_USUAL_TORCH = Text(
+    "Torch for this computer can't be had from {index}; the usual build is tried, which may be larger or leave the "
+    "graphics card unused. To change that, name a mirror in WORKBENCH_TORCH_INDEX, delete .venv and start again.",
+    "无法从 {index} 取得适合这台电脑的 torch，将改用通用版本：体积可能更大，也可能用不上显卡。"
+    "如需更换，请在 WORKBENCH_TORCH_INDEX 中填写镜像地址，删除 .venv 后重新启动。",
+)
 # What PyTorch's CUDA 13 build asks for; older cards and drivers get the CUDA 12.6 build.
 _CUDA_13_DRIVER, _CUDA_13_CAPABILITY = 580, 7.5
 
@@ -129,39 +135,40 @@ def _install_all(root: Path, files: list[str], pip: str) -> None:
     if index is not None:
         options = ["--no-deps", "--retries", "1", "--index-url", index, f"torch=={pins['torch']}"]
         failure = _pip(root, options, pip, 1)
-        # Without its own index torch comes from the usual one: larger on a computer without a GPU, but it works.
         if failure is not None and needed:
             raise failure
+        if failure is not None:
+            say(_USUAL_TORCH.with_(index=index))
     options = [part for file in files for part in ("-r", str(root / file))]
-    failure = _pip(root, options, pip, len(pins))
-    if failure is not None:
+    if (failure := _pip(root, options, pip, len(pins))) is not None:
         raise failure
 
 
 def torch_index() -> tuple[str | None, bool]:
     """Where this computer's build of torch lies, None for the usual index, and whether no other build will do.
 
-    The usual index has the CUDA 13 build for Linux and builds without CUDA for Windows.
+    The usual index has the CUDA 13 build for Linux and builds without CUDA for Windows, and so have its mirrors. So where
+    somebody has named a source of packages, a build for a card is still looked for in PyTorch's own index; but that may be
+    out of reach from there, and then the named source has to do.
     """
     chosen = os.environ.get("WORKBENCH_TORCH_INDEX")
     if chosen is not None:
         return chosen or None, bool(chosen)
-    if any(os.environ.get(name) for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX")):
-        return None, False  # somebody has decided where packages come from
+    if os.environ.get("PIP_NO_INDEX"):
+        return None, False
+    named = any(os.environ.get(name) for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"))
     cards = _cards()
-    if any(driver < _CUDA_13_DRIVER or capability < _CUDA_13_CAPABILITY for driver, capability in cards):
-        return _TORCH + "cu126", True
-    if cards and sys.platform == "win32":
-        return _TORCH + "cu130", True
-    if not cards and sys.platform.startswith("linux"):
-        return _TORCH + "cpu", False
+    old = any(driver < _CUDA_13_DRIVER or capability < _CUDA_13_CAPABILITY for driver, capability in cards)
+    if old or (cards and sys.platform == "win32"):
+        return _TORCH + ("cu126" if old else "cu130"), not named
+    if not cards and sys.platform.startswith("linux") and not named:
+        return _TORCH + "cpu", False  # only smaller
     return None, False
 
 
 def _cards() -> list[tuple[float, float]]:
     """Driver and compute capability of every NVIDIA card; none where there is no nvidia-smi."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
+    if (program := shutil.which("nvidia-smi")) is None:
         return []
     query = [program, "--query-gpu=driver_version,compute_cap", "--format=csv,noheader"]
     try:
@@ -353,8 +360,7 @@ def explain(lines: list[str], venv: Path) -> WorkbenchError:
 
 
 def _unknown(output: str, venv: Path) -> WorkbenchError:
-    absent = re.search(r"No matching distribution found for ([^\s;(]+)", output)
-    if absent:
+    if absent := re.search(r"No matching distribution found for ([^\s;(]+)", output):
         return WorkbenchError(
             Text(
                 "There is no {package} for Python {python} on {system}.",
@@ -380,7 +386,6 @@ def _unknown(output: str, venv: Path) -> WorkbenchError:
 
 
 def _no_venv(module: str) -> WorkbenchError:
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return WorkbenchError(
         Text(
             "This Python ({path}) comes without its module {module}.",
@@ -389,6 +394,6 @@ def _no_venv(module: str) -> WorkbenchError:
         Text(
             "On Debian and Ubuntu type: sudo apt install python{version}-venv - elsewhere use Python from python.org.",
             "在 Debian 或 Ubuntu 上请运行：sudo apt install python{version}-venv；其他系统请使用 python.org 的 Python。",
-        ).with_(version=version),
+        ).with_(version="{}.{}".format(*sys.version_info)),
         code="no_venv",
     )

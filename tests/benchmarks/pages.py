@@ -47,6 +47,7 @@ async def main():
 
 asyncio.run(main())
 """
+MOST_LOST, LATEST = {1: 0.05, 10: 0.15}, 1.5  # what is promised: share of the speed, seconds from event to screen
 WATCH = """() => {
   window.seen = [];
   let last = -1;
@@ -115,6 +116,7 @@ def _measure(engine: Any, run: str, url: str, options: argparse.Namespace) -> No
                     raise SystemExit("a repeated request was refused")
                 print(f"turn {turn + 1}: {count:2d} pages {rate:8.0f} tokens/s", flush=True)
         browser.close()
+    missed = []
     for position, count in ((0, 1), (1, 10)):
         # Beside the measurement without pages just before it, since other work on the machine comes and goes.
         shares = [with_ / speeds[0][2 * turn + position] for turn, with_ in enumerate(speeds[count])]
@@ -126,6 +128,10 @@ def _measure(engine: Any, run: str, url: str, options: argparse.Namespace) -> No
             f"{count:2d} pages: {share:.3f} of the speed without (loses {100 * (1 - share):.1f} %); "
             f"event to screen median {middle:.2f} s, 95th percentile {worst:.2f} s ({len(late)} steps seen)"
         )
+        if not (1 - share < MOST_LOST[count] and worst < LATEST):
+            missed.append(f"{count} pages: at most {MOST_LOST[count]:.0%} of the speed and {LATEST} s are promised")
+    if missed:
+        raise SystemExit("\n".join(missed))
 
 
 def _open(browser: Any, url: str) -> Any:

@@ -59,13 +59,16 @@ class App:
 
     def kill(self) -> None:
         """As a power cut would do it."""
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
     def close(self) -> None:
         """As Ctrl-C does it."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            if os.name == "nt":  # has no Ctrl-C for another process
+                self.process.terminate()
+            else:
+                self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(timeout=90)
             except subprocess.TimeoutExpired:

@@ -64,7 +64,11 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a sentence."""
+    """Turn a full or read-only disk, and a place where nothing can be written, into a sentence.
+
+    Args:
+        path: the file that is written; named where the system's error names none.
+    """
     try:
         yield
     except OSError as error:
@@ -79,7 +83,33 @@ def disk_errors(path: Path) -> Iterator[None]:
                 ),
                 code="read_only",
             ) from error
-        raise
+        wrong = _wrong_place(error, path)
+        if wrong is None:
+            raise
+        raise WorkbenchError(
+            wrong, Text("Put it right, or choose another place.", "请先处理，或换一个位置。"), code="bad_path"
+        ) from error
+
+
+def _wrong_place(error: OSError, path: Path) -> Text | None:
+    """What is wrong with the path that an error is about, or None where it is about something else."""
+    # The second name is the one that was to be replaced; the first is then our own temporary file.
+    named = error.filename2 or error.filename
+    at = Path(named) if isinstance(named, str) else path
+    steps = (at, *at.parents)
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        in_the_way = next((step for step in steps if os.path.lexists(step) and not os.path.isdir(step)), None)
+        if in_the_way is None:
+            return None
+        return Text("{path} is no folder", "{path} 不是文件夹").with_(path=in_the_way)
+    if error.errno == errno.ENOENT:
+        missing = [step for step in steps if not os.path.lexists(step)]
+        return Text("{path} does not exist", "{path} 不存在").with_(path=missing[-1] if missing else at)
+    if error.errno == errno.EISDIR:
+        return Text("{path} is a folder, and no file can take its name", "{path} 是文件夹，无法写成文件").with_(path=at)
+    if error.errno == errno.ENAMETOOLONG:
+        return Text("the name {path} is too long for this disk", "名称 {path} 太长").with_(path=f"{str(at)[:80]}...")
+    return None
 
 
 def disk_full(path: Path, needed: int | None = None) -> WorkbenchError:

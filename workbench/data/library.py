@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -117,8 +118,9 @@ class DataLibrary:
             own = self._data_file(self._folder / name)
             if own is not None:
                 return own
-        if allow_paths and name and "\0" not in name and Path(name).expanduser().is_file():
-            return Path(name).expanduser()
+        # os.path answers to any name; pathlib raises for homes of nobody and for names that no disk can hold.
+        if allow_paths and name and os.path.isfile(os.path.expanduser(name)):
+            return Path(os.path.expanduser(name))
         known = [info.id for info in self.list()]
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
         raise WorkbenchError(

@@ -38,8 +38,8 @@ def explain(error: BaseException, place: Path | None = None) -> Problem:
             kind=type(error).__name__, detail=(str(error).strip().splitlines() or ["-"])[0][:200]
         ),
         Text(
-            "The log of this run holds the details; please report it with them. What was saved is kept.",
-            "详情见这个运行的日志，请连同日志一起反馈。已保存的内容都还在。",
+            "The log holds the details; please report it with them. What was saved is kept.",
+            "详情见日志，请连同日志一起反馈。已保存的内容都还在。",
         ),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,28 +78,10 @@ class Chats:
         pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
 
         def respond(model: Any, tokenizer: Any, also_stop: threading.Event | None = None) -> None:
-            from workbench.engine.generation import generate
-
+            stop.listen_to(also_stop)
             try:
-                if model is None:  # the training ended between asking and answering
-                    raise WorkbenchError(
-                        Text("training has just ended", "训练刚刚结束"), Text("Ask again.", "请再问一次。"), code="busy"
-                    )
-                stop.listen_to(also_stop)
-                if stop.is_set():
-                    pieces.put(None)
-                    return
-                if model.training and not tuned and not hasattr(model, "disable_adapter"):
-                    raise WorkbenchError(
-                        Text(
-                            "the base model is not in memory while a whole model is tuned",
-                            "全量微调期间内存里没有基座模型",
-                        ),
-                        Text("Ask it when the run is over.", "请等运行结束后再问它。"),
-                        code="busy",
-                    )
-                with _side(model, tuned):
-                    generate(model, tokenizer, messages, chosen, on_text=pieces.put, stop=stop)
+                if not stop.is_set():
+                    _say(model, tokenizer, messages, chosen, tuned=tuned, say=pieces.put, stop=stop)
                 pieces.put(None)
             except Exception as error:  # noqa: BLE001 - handed to the thread that asked, which is the boundary
                 pieces.put(error)
@@ -161,6 +143,33 @@ def _load(base: Path, adapter: Path | None, quantization: str) -> tuple[Any, Any
     dtype = "fp32" if device == "cpu" else pick_dtype("auto", device)
     model = load_model(base, dtype, quantization, device)
     return (load_adapter(model, adapter) if adapter else model), tokenizer
+
+
+def _say(
+    model: Any,
+    tokenizer: Any,
+    messages: list[dict[str, str]],
+    sampling: Any,
+    *,
+    tuned: bool,
+    say: Callable[[str], None],
+    stop: threading.Event,
+) -> None:
+    """Let a model answer, or say why it can't."""
+    from workbench.engine.generation import generate
+
+    if model is None:  # the training ended between asking and answering
+        raise WorkbenchError(
+            Text("training has just ended", "训练刚刚结束"), Text("Ask again.", "请再问一次。"), code="busy"
+        )
+    if model.training and not tuned and not hasattr(model, "disable_adapter"):
+        raise WorkbenchError(
+            Text("the base model is not in memory while a whole model is tuned", "全量微调期间内存里没有基座模型"),
+            Text("Ask it when the run is over.", "请等运行结束后再问它。"),
+            code="busy",
+        )
+    with _side(model, tuned):
+        generate(model, tokenizer, messages, sampling, on_text=say, stop=stop)
 
 
 def _side(model: Any, tuned: bool) -> contextlib.AbstractContextManager[Any]:

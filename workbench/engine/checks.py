@@ -18,9 +18,10 @@ from workbench.engine.plan import Forecast, memory_estimate, plan_steps
 from workbench.engine.runs import RunRecord
 from workbench.methods import METHODS
 from workbench.models.catalog import ModelCatalog, ModelInfo
-from workbench.models.files import read_json_object
 from workbench.models.layers import missing_layers, stored_layers
+from workbench.models.reading import read_json_object
 from workbench.models.templates import check_template, folder_template
+from workbench.models.tokenizer_file import check_tokenizer
 
 CHANGED_ON_RESUME = (
     "optimization.epochs",
@@ -58,6 +59,7 @@ def check(
             problems += _kind(config, other, "data.eval")
     problems += _hardware(config)
     if model is not None:
+        _try(problems, "model.base", lambda: check_tokenizer(model.folder))
         _try(problems, "model.base", lambda: _try_template(model.folder))
         problems += _model_fits(config, model) + _layers(config, model) + _disk(config, model, home)
     return problems

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from workbench.engine.container import limited
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -50,7 +52,7 @@ def memory() -> Memory:
         free, total = cuda.mem_get_info()  # type: ignore[attr-defined]
         return Memory(cuda.get_device_name(0), total - free, total)  # type: ignore[attr-defined]
     state = psutil.virtual_memory()
-    return Memory("CPU", state.total - state.available, state.total)
+    return Memory("CPU", *limited(state.total - state.available, state.total))
 
 
 def memory_of_this_process() -> int:

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import threading
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +95,14 @@ class RunStore:
             dataset: short name of the data set.
             facts: further fields of `RunRecord`.
         """
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         words = f"{slug(model_id, 'model')[:24]}-{slug(config.method.kind)}"
         run_id = f"{now:%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(2)}"
         record = RunRecord(
             id=run_id,
             name=config.output.name or dataset,
             status="queued",
-            created=now.isoformat(timespec="seconds"),
+            created=now.isoformat(timespec="milliseconds"),
             method=config.method.kind,
             base_model=config.model.base,
             dataset=dataset,
@@ -269,7 +269,7 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def now_iso() -> str:
     """The time now, ISO 8601, UTC, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def library_versions() -> dict[str, str]:

@@ -53,14 +53,13 @@ def common_arguments(
         output_dir: where checkpoints go.
         device: `cpu`, `mps`, `cuda` or `cuda:0`.
         dtype: precision of the computation: fp32, bf16 or fp16.
-        plan: how many steps there are, and what happens after how many of them.
+        plan: how many steps there are, and after how many of them what happens.
         evaluates: whether there is anything to evaluate on.
         checkpointing: what activation checkpointing `auto` means here (the memory estimate knows).
 
     Old checkpoints are not removed (`save_total_limit`): whoever saves decides that, once the new one is whole.
     """
-    steps = config.optimization
-    chosen = config.precision.activation_checkpointing
+    steps, chosen = config.optimization, config.precision.activation_checkpointing
     return {
         "output_dir": str(output_dir),
         "per_device_train_batch_size": steps.batch_size,

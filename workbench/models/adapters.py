@@ -16,7 +16,8 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
-from workbench.models.files import TensorHeader, contained, read_json_object, read_tensor_headers
+from workbench.models.files import TensorHeader, read_tensor_headers
+from workbench.models.reading import contained, read_json_object
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

@@ -16,7 +16,8 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, listed, same
-from workbench.models.files import ModelFiles, check_folder, model_error, read_json_object
+from workbench.models.files import ModelFiles, check_folder
+from workbench.models.reading import model_error, read_json_object
 
 __all__ = ["ModelCatalog", "ModelInfo", "check_folder"]
 
@@ -70,9 +71,10 @@ class ModelCatalog:
         """The usable model with this id, or in this folder where paths are allowed; a WorkbenchError otherwise."""
         wanted = str(id_or_folder)
         path = self._find(wanted)
-        if path is None and allow_paths and Path(wanted).expanduser().is_dir():
-            wanted = str(Path(wanted).expanduser().resolve())
-            path = Path(wanted)
+        # os.path answers to any name; pathlib raises for homes of nobody and for names that no disk can hold.
+        if path is None and allow_paths and os.path.isdir(os.path.expanduser(wanted)):
+            path = Path(os.path.expanduser(wanted)).resolve()
+            wanted = str(path)
         if path is None:
             raise model_error(
                 Text("There is no model called {name}.", "没有名为 {name} 的模型。").with_(name=wanted),

@@ -1,8 +1,9 @@
 """What lies in a model's folder, read without torch and without trusting it.
 
 Everything here only reads JSON and the headers of safetensors files. A folder that passes `check_folder` names no code
-of its own, keeps its weights in whole safetensors files, and does not reach outside itself by links or file names.
-It knows nothing about which architectures can be trained: that is asked when a model is loaded.
+of its own, keeps its weights in whole safetensors files, is of an architecture that transformers knows, and does not
+reach outside itself by links or file names. Whether a tokenizer that is not cut off can be read, which takes longer, is
+asked by `tokenizer_file.check_tokenizer`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
+from workbench.models.config_file import check_config, refuse_code
+from workbench.models.reading import contained, damaged, model_error, read_json_object, unreadable
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -37,15 +40,8 @@ TOKENIZER_FILES = (
 )
 TRAINING_DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16", "F64": "fp64"}
 
-_JSON_LIMIT = 64 * 1024 * 1024  # bytes; the largest tokenizer indexes seen are a few MB
 _HEADER_LIMIT = 100_000_000  # bytes; the safetensors library's own cap
-# Keys that make a loader fetch or run something that is not in the weights.
-_REFUSED_KEYS = frozenset(
-    {"auto_map", "trust_remote_code", "transformers_weights", "custom_pipelines", "fusion_config", "kernel_config"}
-    | {"use_kernels", "distributed_config"}
-)
-_ATTENTION_KEYS = frozenset({"attn_implementation", "_attn_implementation", "experts_implementation"})
-_ATTENTION_NAMES = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+_END_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -74,62 +70,6 @@ class TensorHeader:
         object.__setattr__(self, "count", math.prod(self.shape))
 
 
-def model_error(message: Text, hint: Text | None = None, *, code: str = "model_unusable") -> WorkbenchError:
-    """An error about the chosen base model; the page marks that setting."""
-    return WorkbenchError(message, hint, "model.base", code=code)
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; a WorkbenchError that names the file when it holds anything else."""
-    try:
-        if path.stat().st_size > _JSON_LIMIT:
-            raise ValueError("too large")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        detail = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise model_error(
-            Text("{file} is not readable JSON ({detail}).", "{file} 不是可读取的 JSON（{detail}）。").with_(
-                file=path.name, detail=detail
-            ),
-            Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
-            code="invalid_json",
-        ) from error
-    if not isinstance(value, dict):
-        raise model_error(
-            Text("{file} does not hold a JSON object.", "{file} 的内容不是 JSON 对象。").with_(file=path.name),
-            Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
-            code="invalid_json",
-        )
-    return value
-
-
-def contained(folder: Path, name: str) -> Path | None:
-    """The file `name` directly in `folder`, or None where there is none.
-
-    A link that leads out of the folder is refused; the Hugging Face cache is the exception, since its snapshots are
-    links into the `blobs` folder beside them.
-    """
-    if not name or name in (".", "..") or any(sign in name for sign in "/\\:\0"):
-        raise model_error(
-            Text("The folder names a file outside itself: {name}.", "该文件夹引用了外部文件：{name}。").with_(
-                name=name
-            ),
-            code="outside_folder",
-        )
-    path = folder / name
-    if not path.is_file():
-        return None
-    real, home = path.resolve(), folder.resolve()
-    blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else None
-    if real.is_relative_to(home) or (blobs is not None and real.is_relative_to(blobs)):
-        return path
-    raise model_error(
-        Text("{name} is a link that leads out of its folder.", "{name} 是指向文件夹之外的链接。").with_(name=name),
-        Text("Put the real file into the folder.", "请把真实文件放入该文件夹。"),
-        code="outside_folder",
-    )
-
-
 def read_tensor_headers(path: Path) -> list[TensorHeader]:
     """Names, types and shapes in a safetensors file; a WorkbenchError when the file is cut off or no such file.
 
@@ -148,19 +88,25 @@ def read_tensor_headers(path: Path) -> list[TensorHeader]:
         ]
         end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     if 8 + length + end != size or not tensors or any(size < 0 for tensor in tensors for size in tensor.shape):
-        raise _damaged(path)
+        raise damaged(path)
     return tensors
 
 
 def check_folder(folder: Path | str) -> ModelFiles:
     """Look into a model's folder and say what is in it, or what is wrong with it.
 
-    Errors (`code`): not_a_folder, no_config, invalid_json, remote_code, quantized, adapter_folder, no_safetensors,
-    missing_shard, damaged_weights, no_tokenizer, outside_folder.
+    Errors (`code`): not_a_folder, adapter_folder, invalid_json, outside_folder, those of `check_config`, no_safetensors,
+    missing_shard, damaged_weights, no_tokenizer, broken_tokenizer, unreadable.
     """
-    folder = Path(folder)
+    try:
+        return _look_into(Path(folder))
+    except OSError as error:  # a file that this user may not read, a disk that fails
+        raise unreadable(Path(error.filename or folder), error) from error
+
+
+def _look_into(folder: Path) -> ModelFiles:
     if not folder.is_dir():
         raise model_error(
             Text("There is no folder {folder}.", "文件夹 {folder} 不存在。").with_(folder=str(folder)),
@@ -203,54 +149,6 @@ def check_folder(folder: Path | str) -> ModelFiles:
     )
 
 
-def check_config(config: dict[str, Any], name: str = "config.json") -> None:
-    """Refuse a configuration that names code to run or files to fetch, in any of its sections."""
-    if not isinstance(config.get("model_type"), str) or not config["model_type"]:
-        raise model_error(
-            Text(
-                "{file} does not say which architecture it is (model_type).", "{file} 没有写明架构（model_type）。"
-            ).with_(file=name),
-            Text("Choose the folder of a transformers model.", "请选择 transformers 模型所在的文件夹。"),
-            code="no_config",
-        )
-    if config.get("quantization_config"):
-        method = config["quantization_config"]
-        method = method.get("quant_method", "?") if isinstance(method, dict) else "?"
-        raise model_error(
-            Text("This model is already quantised ({method}).", "该模型已经量化（{method}）。").with_(method=method),
-            Text(
-                "Take the original model; it can be quantised while it is loaded.",
-                "请使用原始模型；加载时可以再量化。",
-            ),
-            code="quantized",
-        )
-    _refuse_code(config, name)
-
-
-def _refuse_code(value: Any, name: str) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _refuse_code(item, name)
-    if not isinstance(value, dict):
-        return
-    for key, item in value.items():
-        foreign_attention = key in _ATTENTION_KEYS and item not in (None, *_ATTENTION_NAMES)
-        refused = key in _REFUSED_KEYS and item not in (None, False, {}, [])
-        if refused or foreign_attention or (key.startswith("_") and key.endswith("_internal")):
-            raise model_error(
-                Text(
-                    "{file} asks for code from outside ({key}); such models are not loaded.",
-                    "{file} 要求加载外部代码（{key}）；此类模型不予加载。",
-                ).with_(file=name, key=key),
-                Text(
-                    "Choose a model whose architecture transformers knows itself.",
-                    "请选择 transformers 原生支持的模型架构。",
-                ),
-                code="remote_code",
-            )
-        _refuse_code(item, name)
-
-
 def _find_weights(folder: Path) -> dict[Path, set[str] | None]:
     """Weight files, each with the tensors that the index promises in it (None: no index)."""
     single = contained(folder, WEIGHTS)
@@ -286,13 +184,14 @@ def _find_weights(folder: Path) -> dict[Path, set[str] | None]:
 def _check_shard(path: Path, promised: set[str] | None) -> list[TensorHeader]:
     tensors = read_tensor_headers(path)
     if promised is not None and not promised <= {tensor.name for tensor in tensors}:
-        raise _damaged(path)
+        raise damaged(path)
     return tensors
 
 
 def _check_tokenizer(folder: Path) -> bool:
-    """Make sure that there is a tokenizer; tell whether it brings a chat template."""
-    if not any(contained(folder, name) for name in TOKENIZER_VOCABULARIES):
+    """Make sure that there is a tokenizer that is not cut off; tell whether it brings a chat template."""
+    vocabularies = [path for name in TOKENIZER_VOCABULARIES if (path := contained(folder, name))]
+    if not vocabularies:
         raise model_error(
             Text("{folder} has no tokenizer.", "{folder} 中没有分词器文件。").with_(folder=folder.name),
             Text(
@@ -301,10 +200,21 @@ def _check_tokenizer(folder: Path) -> bool:
             ),
             code="no_tokenizer",
         )
+    if _cut_off(vocabularies[0]):  # the one that transformers reads
+        raise damaged(vocabularies[0], code="broken_tokenizer")
     path = contained(folder, "tokenizer_config.json")
     settings = read_json_object(path) if path else {}
-    _refuse_code({"auto_map": settings.get("auto_map")}, "tokenizer_config.json")
+    refuse_code({"auto_map": settings.get("auto_map")}, "tokenizer_config.json")
     return bool(contained(folder, "chat_template.jinja") or settings.get("chat_template"))
+
+
+def _cut_off(path: Path) -> bool:
+    """Whether a file is empty, or is to be JSON and does not begin and end like an object. Reads its ends alone."""
+    with path.open("rb") as file:
+        start = file.read(_END_BYTES).strip()
+        file.seek(max(path.stat().st_size - _END_BYTES, 0))
+        end = file.read().strip()
+    return not start or (path.suffix == ".json" and not (start.startswith(b"{") and end.endswith(b"}")))
 
 
 def _no_safetensors(folder: Path) -> WorkbenchError:
@@ -324,12 +234,4 @@ def _no_safetensors(folder: Path) -> WorkbenchError:
         ),
         Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
         code="no_safetensors",
-    )
-
-
-def _damaged(path: Path) -> WorkbenchError:
-    return model_error(
-        Text("{file} is cut off or damaged.", "{file} 不完整或已损坏。").with_(file=path.name),
-        Text("Download or copy this file again.", "请重新下载或复制该文件。"),
-        code="damaged_weights",
     )

@@ -11,19 +11,23 @@ import ctypes
 import gc
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
+from huggingface_hub.errors import StrictDataclassError
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.models.adapters import AdapterFiles, check_adapter
-from workbench.models.files import check_folder, model_error
+from workbench.models.config_file import unknown_architecture
+from workbench.models.files import check_folder
+from workbench.models.reading import model_error
 from workbench.models.templates import check_template
+from workbench.models.tokenizer_file import check_tokenizer
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 QUANTIZATIONS = ("none", "int8", "nf4")
@@ -63,6 +67,7 @@ def load_tokenizer(folder: Path | str) -> Any:
         WorkbenchError: it can't be read, or its template must not be used (see `check_template`).
     """
     folder = Path(folder)
+    check_tokenizer(folder)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
@@ -121,9 +126,9 @@ def load_model(
     auto_class = auto_class or transformers.AutoModelForCausalLM
     try:
         model, info = _from_pretrained(auto_class, files.folder, options, fall_back=attention is None)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # a config.json with wrong values can make a model's code raise anything
         raise _explain(error, files.folder, files.config) from error
     _check_complete(info, files.folder)
     guard_packing(model)
@@ -258,21 +263,24 @@ def _explain(error: Exception, folder: Path, config: dict[str, Any]) -> Workbenc
             code="missing_package",
         )
     if "Unrecognized configuration class" in text or "model type" in text:
+        return unknown_architecture(str(config["model_type"]))
+    if isinstance(error, StrictDataclassError):
+        key = re.search(r"field '(\w+)'", text)
         return model_error(
             Text(
-                "The architecture {kind} can't be loaded for this purpose by transformers {version}.",
-                "transformers {version} 无法将 {kind} 架构用于此用途。",
-            ).with_(kind=config["model_type"], version=transformers.__version__),
-            Text(
-                "Choose a model that writes text, such as a Llama or Qwen model.",
-                "请选择生成文本的模型，例如 Llama 或 Qwen。",
-            ),
-            code="unknown_architecture",
+                "config.json of {folder} has a wrong value: {key}.", "{folder} 的 config.json 中有错误的值：{key}。"
+            ).with_(folder=folder.name, key=key[1] if key else text.strip().splitlines()[-1].strip()[:200]),
+            Text("Download or copy config.json again.", "请重新下载或复制 config.json。"),
+            code="impossible_config",
+        )
+    message = Text("{folder} can't be loaded: {detail}", "无法加载 {folder}：{detail}")
+    if "ignore_mismatched_sizes" in text:
+        message = Text(
+            "config.json of {folder} names other sizes than the weights have.",
+            "{folder} 的 config.json 中的尺寸与权重不符。",
         )
     return model_error(
-        Text("{folder} can't be loaded: {detail}", "无法加载 {folder}：{detail}").with_(
-            folder=folder.name, detail=_first_line(error)
-        ),
+        message.with_(folder=folder.name, detail=_first_line(error)),
         Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
         code="damaged_weights",
     )

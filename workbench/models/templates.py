@@ -23,7 +23,7 @@ from typing import Any
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.models import template_probe as probe
-from workbench.models.files import contained, model_error, read_json_object
+from workbench.models.reading import contained, model_error, read_json_object
 
 MAX_TEMPLATE = 1_000_000  # characters; long ones have some ten thousand
 # With the time until the other process can begin, which a virus scanner or a busy computer may hold up.

@@ -1,4 +1,4 @@
-"""The thin bar at the top that always tells: what runs, which model is loaded, how much memory is taken; and the language.
+"""The thin bar at the top that always tells: what runs, which model is loaded, how much memory is left; and the language.
 
 It is made again once a second and sent only when a word of it changed.
 """
@@ -16,7 +16,8 @@ from workbench.ui.shell import Shell
 
 _IDLE = Text("Nothing is running", "没有运行中的任务")
 _NO_MODEL = Text("No model loaded", "未载入模型")
-_MEMORY = Text("Memory used", "已用内存")
+_MEMORY = Text("{used} of {total} of memory used", "内存已用 {used}，共 {total}")
+_FREE = Text("{free} free", "剩余 {free}")
 _GUIDE = Text("Guide", "引导")
 _LANGUAGE = Text("Language", "语言")
 
@@ -61,13 +62,15 @@ def _chips(shell: Shell, lang: str) -> str:
         words += Text(" · {n} waiting", " · {n} 个等待中").with_(n=status.queued).to(lang)
     total = status.memory_total or 1
     device = html.Markup(f'<span class="device">{html.esc(status.device)} · </span>')
-    memory = html.Markup(device + html.esc(f"{status.memory_used / 1e9:.1f} / {total / 1e9:.0f} GB"))
+    free = _FREE.with_(free=html.size(max(total - status.memory_used, 0)))
+    memory = html.Markup(device + html.esc(free.to(lang)))
+    taken = _MEMORY.with_(used=html.size(status.memory_used), total=html.size(total))
     return html.Markup(
         '<div class="bar">'
         + html.chip(words, kind=kind, elem_id="chip-run")
         + html.chip(_model_name(shell, status.loaded_model, lang), elem_id="chip-model", off=not status.loaded_model)
         + html.chip(
-            memory, extra=html.meter(round(status.memory_used / total, 2), _MEMORY.to(lang)), elem_id="chip-memory"
+            memory, extra=html.meter(round(status.memory_used / total, 2), taken.to(lang)), elem_id="chip-memory"
         )
         + "</div>"
     )

@@ -61,7 +61,7 @@ def meter(share: float, label: object = "") -> Markup:
     percent = _percent(share)
     kind = "full" if percent >= 90 else ""
     return Markup(
-        f'<span class="meter {kind}" role="img" aria-label="{esc(label)}"><i style="width:{percent:.0f}%"></i></span>'
+        f'<span class="meter {kind}" role="img" aria-label="{esc(label)}" title="{esc(label)}"><i style="width:{percent:.0f}%"></i></span>'
     )
 
 

@@ -177,8 +177,11 @@ def _shower(shell: Shell) -> Any:
             yield NOTHING
             return
         page.busy_with = doing
+        # What the browser knows is not told again: by now somebody may have chosen another one there.
+        known = gr.skip() if info.id in (wanted, page.chosen) else info.id
+        head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), known, rowhtml.about(info, lang)]
         try:
-            yield from _stages(shell, page, info, infos, doing, view, lang)
+            yield from _stages(shell, page, info, head, doing, view, lang)
         finally:
             if page.busy_with == doing:
                 page.busy_with = None
@@ -187,14 +190,12 @@ def _shower(shell: Shell) -> Any:
 
 
 def _stages(
-    shell: Shell, page: DataPage, info: Any, infos: list[Any], doing: tuple[Any, ...], view: str, lang: str
+    shell: Shell, page: DataPage, info: Any, head: list[Any], doing: tuple[Any, ...], view: str, lang: str
 ) -> Iterator[list[Any]]:
     """First the rows, then the numbers."""
     if doing[:2] != (page.dataset, page.model):
         page.start = 0
     page.dataset, page.model, page.limits = doing
-    known = gr.skip() if page.chosen == info.id else info.id
-    head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), known, rowhtml.about(info, lang)]
     tail = [gr.Button(visible=not info.shipped), gr.Column(visible=False)]
     rows: list[Any] = []
     for rows in _rows(shell, page, view, lang):

@@ -36,6 +36,7 @@ _STOP = Text("Stop and save", "停止并保存")
 _RESUME = Text("Resume", "继续训练")
 _CANCEL = Text("Cancel", "取消")
 _TALK = Text("Talk to it", "和它聊聊")
+_NEXT = Text("Next: export", "下一步：导出")
 _LOG = Text("Log", "日志")
 _NO_LOG = Text("The log is empty so far.", "日志还是空的。")
 _DELETE = Text("Delete this run", "删除此运行")
@@ -102,6 +103,7 @@ def build(shell: Shell) -> None:
         with gr.Row():
             delete = gr.Button(shell.text(_DELETE), size="sm", scale=0, min_width=140, elem_id="run-delete")
         sure = confirm(shell, delete, _SURE, "run-delete")
+        shell.next_button(_NEXT, "export", "run-next", filled=False)
     outputs = [empty, full, choice, status, tiles, curves, note, stop, resume, talk, answers, log, sure.row]
     shell.shared["run.tab"] = {"page": page, "outputs": outputs}
 

@@ -1,0 +1,109 @@
+"""Reading a model's small files: only from inside its folder, only JSON, and what is wrong is said in both languages."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+
+_JSON_LIMIT = 64 * 1024 * 1024  # bytes; the largest tokenizer indexes seen are a few MB
+_AGAIN = Text("Download or copy the folder again.", "请重新下载或复制该文件夹。")
+
+
+def model_error(message: Text, hint: Text | None = None, *, code: str = "model_unusable") -> WorkbenchError:
+    """An error about the chosen base model; the page marks that setting."""
+    return WorkbenchError(message, hint, "model.base", code=code)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; a WorkbenchError that names the file when it holds anything else."""
+    try:
+        if path.stat().st_size > _JSON_LIMIT:
+            raise _no_json(path, Text("larger than {limit} MB", "超过 {limit} MB").with_(limit=_JSON_LIMIT // 1024**2))
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _no_json(path, _why(error)) from error
+    if not isinstance(value, dict):
+        raise model_error(
+            Text("{file} does not hold a JSON object.", "{file} 的内容不是 JSON 对象。").with_(file=path.name),
+            _AGAIN,
+            code="invalid_json",
+        )
+    return value
+
+
+def damaged(path: Path, code: str = "damaged_weights") -> WorkbenchError:
+    """The error for a file that is not what it was when somebody made it."""
+    return model_error(
+        Text("{file} is cut off or damaged.", "{file} 不完整或已损坏。").with_(file=path.name),
+        Text("Download or copy this file again.", "请重新下载或复制该文件。"),
+        code=code,
+    )
+
+
+def unreadable(path: Path, error: OSError) -> WorkbenchError:
+    """The error for a file that the system doesn't let this process read."""
+    return model_error(
+        Text("{file} can't be read ({detail}).", "无法读取 {file}（{detail}）。").with_(
+            file=path.name, detail=_why(error)
+        ),
+        Text("Look at its permissions, or copy it again.", "请检查其访问权限，或重新复制。"),
+        code="unreadable",
+    )
+
+
+def _no_json(path: Path, detail: Text) -> WorkbenchError:
+    return model_error(
+        Text("{file} is not readable JSON ({detail}).", "{file} 不是可读取的 JSON（{detail}）。").with_(
+            file=path.name, detail=detail
+        ),
+        _AGAIN,
+        code="invalid_json",
+    )
+
+
+def _why(error: Exception) -> Text:
+    """What the error means, since its own words are English in every language."""
+    if isinstance(error, json.JSONDecodeError):
+        return Text("line {line}", "第 {line} 行").with_(line=error.lineno)
+    if isinstance(error, UnicodeDecodeError):
+        return Text("not UTF-8", "不是 UTF-8 编码")
+    if isinstance(error, RecursionError):
+        return Text("nested too deeply", "嵌套过深")
+    if isinstance(error, PermissionError):
+        return Text("no permission to read it", "没有读取权限")
+    if isinstance(error, OSError):
+        number = error.errno or 0
+        return Text("the system reports {code}", "系统报告 {code}").with_(code=errno.errorcode.get(number, number))
+    return Text("a number with too many digits", "有位数过多的数字")  # the only other ValueError that json raises
+
+
+def contained(folder: Path, name: str) -> Path | None:
+    """The file `name` directly in `folder`, or None where there is none.
+
+    A link that leads out of the folder is refused; the Hugging Face cache is the exception, since its snapshots are
+    links into the `blobs` folder beside them.
+    """
+    if not name or name in (".", "..") or any(sign in name for sign in "/\\:\0"):
+        raise model_error(
+            Text("The folder names a file outside itself: {name}.", "该文件夹引用了外部文件：{name}。").with_(
+                name=name
+            ),
+            code="outside_folder",
+        )
+    path = folder / name
+    if not path.is_file():
+        return None
+    real, home = path.resolve(), folder.resolve()
+    blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else None
+    if real.is_relative_to(home) or (blobs is not None and real.is_relative_to(blobs)):
+        return path
+    raise model_error(
+        Text("{name} is a link that leads out of its folder.", "{name} 是指向文件夹之外的链接。").with_(name=name),
+        Text("Put the real file into the folder.", "请把真实文件放入该文件夹。"),
+        code="outside_folder",
+    )
