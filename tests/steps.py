@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,14 @@ class Hold:
     def release(self) -> None:
         """Let it go on."""
         self._go.set()
+
+
+def wait_for(happened: Callable[[], bool], what: str) -> None:
+    """Return when it has happened."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, f"in vain was waited until {what}"
+        time.sleep(0.05)
 
 
 def die(*_: Any) -> None:

@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import yaml
 
 import app
 from tests.homes import make_home, tiny_config
-from tests.steps import at_step
+from tests.steps import at_step, wait_for
 from tests.tiny_models import make_base
 from workbench import commands
 from workbench.__main__ import main
@@ -151,8 +150,8 @@ def test_settings_may_stand_before_and_after_flags(trained, home):
 def test_interrupted_train_saves_and_resume_goes_on_to_its_end(home, monkeypatch):
     def press_control_c(run):
         _thread.interrupt_main()
-        while json.loads((home / "runs" / run / "run.json").read_text(encoding="utf-8"))["status"] == "running":
-            time.sleep(0.05)
+        record = home / "runs" / run / "run.json"
+        wait_for(lambda: json.loads(record.read_text(encoding="utf-8"))["status"] != "running", "Ctrl-C is heard")
 
     at_step(monkeypatch, 4, press_control_c)
     stopped = say("train", home / "run.yaml", "--home", home, "--json")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -164,24 +167,40 @@ def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine
     engine = Engine(options.home, allow_paths=True)
     try:
         run_id = start(engine)
-        teller, seen, interrupts, over = _Teller(lang), 0, 0, False
-        while not over:
-            try:
+        teller, seen, over = _Teller(lang), 0, False
+        with _interrupts() as asked:
+            while not over:
                 over = engine.wait(run_id, LOOK)
+                if asked.is_set():
+                    asked.clear()
+                    engine.stop(run_id)
                 for event in engine.events(run_id, seen):
                     seen = event["seq"]
                     teller.tell(event)
-            except KeyboardInterrupt:
-                interrupts += 1
-                if interrupts > 1:
-                    os._exit(1)  # at once, as asked; the run is offered for Resume from its last checkpoint
-                engine.stop(run_id)
         record = engine.run(run_id)
     finally:
         engine.close()
     if record.error:
         print(_error(record.error).to(lang), file=sys.stderr)
     return Result(_record(record, lang), f"{record.id} {record.status}"), 0 if record.status == "completed" else 1
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """What is set by Ctrl-C. An exception, as Python raises it, is lost where it meets a finalizer, or tears a line."""
+    asked, pressed = threading.Event(), []
+
+    def press(*_: Any) -> None:
+        if pressed:
+            os._exit(1)  # at once, as asked; the run is offered for Resume from its last checkpoint
+        pressed.append(True)
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Teller:
