@@ -2,7 +2,7 @@
 
 `FakeEngine(home)` needs no torch. A submitted run takes `seconds` to go through its steps, one after the other, as with the
 engine; `finish()` jumps to a run's end. What tests set: `problems` (what `check` adds), `seconds`, `merges_until_stopped`, and
-`unread` (by data set: until it is set, whoever looks at its rows waits). It knows nothing about files beyond `home`.
+`unread` and `uncounted` (by data set: until it is set, who looks at its rows or counts them waits). It knows nothing about files beyond `home`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class FakeEngine:
         self.merges_until_stopped = False
         self.looked_at: list[str] = []
         self.unread: dict[str, threading.Event] = {}
+        self.uncounted: dict[str, threading.Event] = {}
         self.submitted: list[RunConfig] = []
         self.inspected: list[tuple[Any, ...]] = []
         self.asked: list[tuple[str, bool, list[dict[str, str]]]] = []
@@ -100,6 +101,8 @@ class FakeEngine:
     def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
         """What is in a data set."""
         self.inspected.append((dataset_id, model_id, max_length, learn))
+        if (held := self.uncounted.get(dataset_id)) is not None:
+            held.wait(60)
         info = self.data.get(dataset_id)
         return {
             "format": info.format, "kind": info.kind, "rows": info.rows, "problems": [], "tokens": info.rows * 34,

@@ -252,25 +252,26 @@ def test_the_second_workbench_takes_the_next_port(double: Double, tmp_path: Path
         second.close()
 
 
-@pytest.mark.parametrize("visit", ["first", "later"])
-def test_a_file_that_is_brought_while_the_page_still_opens_is_the_one_that_is_used(
-    double: Double, open_page: Any, tmp_path: Path, visit: str
+@pytest.mark.parametrize("busy", ["reading", "counting", "coming back"])
+def test_a_file_that_is_brought_while_the_page_is_busy_with_another_is_the_one_that_is_used(
+    double: Double, open_page: Any, tmp_path: Path, busy: str
 ) -> None:
     mine = tmp_path / "mine.jsonl"
     mine.write_text('{"text": "hello"}\n')
-    page = open_page(double.url)
-    if visit == "later":  # the Train tab, too, reads this set to bring back what it showed
+    page, done, engine = open_page(double.url), threading.Event(), double.engine
+    if busy == "coming back":  # the Train tab, too, reads the set to bring back what it showed
         show(page, "data")
         wait_until(lambda: page.evaluate("!!localStorage.getItem('workbench-form')"))
-    read = double.engine.unread["pirate-voice"] = threading.Event()  # a slow computer: the tab begins with this set
-    seen = len(double.engine.looked_at)
-    if visit == "later":
+    (engine.uncounted if busy == "counting" else engine.unread)["pirate-voice"] = done
+    noted = engine.inspected if busy == "counting" else engine.looked_at
+    seen = len(noted)
+    if busy == "coming back":
         page.reload()
     show(page, "data")
-    wait_until(lambda: len(double.engine.looked_at) >= seen + (2 if visit == "later" else 1))
+    wait_until(lambda: len(noted) >= seen + (2 if busy == "coming back" else 1))
     page.set_input_files("#data-upload input[type=file]", str(mine))
     page.wait_for_function("() => document.querySelector('#data-tiles').innerText.includes('36')")  # its tokens
-    read.set()
+    done.set()
     page.wait_for_timeout(2000)
     assert page.input_value("#data-choice input") == "mine"
     show(page, "train")

@@ -131,7 +131,8 @@ def bind(shell: Shell) -> None:
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
     given = [ours["page"], shell.dataset, shell.model, shell.form, ours["view"]]
     on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
-    shell.dataset.change(shell.safe(show), given, ours["outputs"], **slow)
+    # At once, also while another set is still counted: what is counted for nobody is not shown.
+    shell.dataset.change(shell.safe(show), given, ours["outputs"], trigger_mode="multiple", **slow)
 
 
 def limits(form: Any) -> tuple[int, str]:
@@ -183,7 +184,7 @@ def _shower(shell: Shell) -> Any:
         try:
             yield from _stages(shell, page, info, head, doing, view, lang)
         finally:
-            if page.busy_with == doing:
+            if page.busy_with is doing:
                 page.busy_with = None
 
     return show
@@ -199,7 +200,7 @@ def _stages(
     tail = [gr.Button(visible=not info.shipped), gr.Column(visible=False)]
     rows: list[Any] = []
     for rows in _rows(shell, page, view, lang):
-        if page.busy_with != doing:  # another one was chosen while these were read
+        if page.busy_with is not doing:  # another one was chosen while these were read
             yield NOTHING
             return
         yield [*head, rowhtml.tiles({"rows": info.rows}, lang), html.note(_COUNTING.to(lang)), *tail, *rows]
@@ -208,8 +209,8 @@ def _stages(
         shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], suited.unfit(info.kind), lang)]
     except WorkbenchError as error:
         shown = [rowhtml.tiles({"rows": info.rows}, lang), rowhtml.error(error, lang)]
-    if page.busy_with == doing:
-        yield [*head, *shown, *tail, *rows]
+    # When it ends, gradio sends once more what was yielded last.
+    yield [*head, *shown, *tail, *rows] if page.busy_with is doing else NOTHING
 
 
 def _turner(shell: Shell, by: int) -> Any:
