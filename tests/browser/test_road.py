@@ -71,11 +71,13 @@ def test_the_command_line_gives_the_same_losses_also_from_the_pages_own_config(w
     first = runs_of(app.home)[0]
     expected = losses(events(app.home, first["id"]))
     config = app.home / "runs" / first["id"] / "config.yaml"
-    for what in ("first-run", str(config)):
+    started = {}
+    for what in ("first-run", str(config)):  # at the same time: each computes on one core
         home = tmp_path / Path(what).stem
         command = [sys.executable, "-m", "workbench", "train", what, "--home", str(home), "--json"]
-        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True)
-        record = json.loads(ran.stdout)
+        started[home] = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    for home, process in started.items():
+        record = json.loads(process.communicate(timeout=600)[0])
         assert record["status"] == "completed"
         assert losses(events(home, record["id"])) == expected
         assert (
@@ -108,7 +110,7 @@ def _step(page) -> int:
 
 
 def test_stopped_in_the_page_or_killed_the_run_ends_as_if_nothing_had_happened(tmp_path, open_page):
-    app, steps = App(tmp_path / "home").start(), 80
+    app, steps = App(tmp_path / "home").start(), 120
     try:
         page = open_page(app.url)
         _start_with_dropout(page, steps)
@@ -117,8 +119,9 @@ def test_stopped_in_the_page_or_killed_the_run_ends_as_if_nothing_had_happened(t
 
         _start_with_dropout(page, steps)
         wait_until(lambda: _step(page) >= 15)
-        page.locator("#run-stop").click()
-        wait_until(lambda: runs_of(app.home)[0]["status"] == "stopped")
+        page.locator("#run-stop").press("Enter")
+        wait_until(lambda: runs_of(app.home)[0]["status"] not in ("running", "stopping"))
+        assert runs_of(app.home)[0]["status"] == "stopped", "Stop came too late"
         stopped = runs_of(app.home)[0]
         assert stopped["id"] != whole and 0 < stopped["last_step"] < steps
         page.locator("#run-resume:not([disabled])").click()
