@@ -29,6 +29,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _BROWSER_TESTS in item.path.parents)
 
 
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with a tiny model and small data sets."""
+    from tests.homes import make_home
+
+    return make_home(tmp_path / "home")
+
+
+@pytest.fixture
+def engine(home: Path) -> Iterator[Any]:
+    """An engine on that home."""
+    from workbench.engine import Engine
+
+    engine = Engine(home)
+    yield engine
+    engine.close()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_network() -> Iterator[None]:
     """Only this machine can be reached, and the Hub's library is told that it is offline."""

@@ -9,6 +9,7 @@ from typing import Any
 from tests.tiny_models import make_base
 from workbench.config.run import RunConfig
 
+WAIT = 120  # seconds until a run is called stuck
 WORDS = ("red", "blue", "green", "white", "black", "brown", "grey", "pink")
 
 
@@ -85,3 +86,10 @@ def largest_difference(left: dict[str, Any], right: dict[str, Any]) -> float:
     """Over all tensors of two results."""
     assert left.keys() == right.keys()
     return max(float((left[name] - right[name]).abs().max()) for name in left)
+
+
+def done(engine: Any, config: RunConfig) -> Any:
+    """The record of a run of this config, once it is over."""
+    run = engine.submit(config)
+    assert engine.wait(run, WAIT)
+    return engine.run(run)

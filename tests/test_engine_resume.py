@@ -8,31 +8,11 @@ import sys
 
 import pytest
 
-from tests.homes import largest_difference, losses, make_home, tiny_config, weights
+from tests.homes import WAIT, done, largest_difference, losses, tiny_config, weights
 from tests.steps import Hold, at_step
 from tests.tiny_models import make_base
 from workbench.config.errors import WorkbenchError
 from workbench.engine import Engine, callback
-
-WAIT = 120
-
-
-@pytest.fixture
-def home(tmp_path):
-    return make_home(tmp_path / "home")
-
-
-@pytest.fixture
-def engine(home):
-    engine = Engine(home)
-    yield engine
-    engine.close()
-
-
-def done(engine, config):
-    run = engine.submit(config)
-    assert engine.wait(run, WAIT)
-    return engine.run(run)
 
 
 def went_on(engine, run):

@@ -8,34 +8,13 @@ import shutil
 
 import pytest
 
-from tests.homes import chat_rows, losses, make_home, tiny_config
+from tests.homes import WAIT, chat_rows, done, losses, tiny_config
 from tests.steps import Hold, at_step
 from tests.tiny_models import TEMPLATE
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
-from workbench.engine import Engine
 from workbench.engine.callback import _Pace
-
-WAIT = 120
-
-
-@pytest.fixture
-def home(tmp_path):
-    return make_home(tmp_path / "home")
-
-
-@pytest.fixture
-def engine(home):
-    engine = Engine(home)
-    yield engine
-    engine.close()
-
-
-def done(engine, config):
-    run = engine.submit(config)
-    assert engine.wait(run, WAIT)
-    return engine.run(run)
 
 
 def test_a_run_learns_and_leaves_everything_in_its_folder(engine):

@@ -134,9 +134,8 @@ class RunJobs:
             self._store.update(run_id, status="failed", finished=now_iso(), **facts)
             self._store.log(run_id).append(StatusChanged("failed"))
         except (OSError, WorkbenchError):
-            logger.exception(
-                "the run's failure could not be written"
-            )  # a full disk: recovery marks it at the next start
+            # A full disk: recovery marks the run at the next start.
+            logger.exception("the run's failure could not be written")
 
 
 def _check_unchanged(record: RunRecord, dataset: str, base: str) -> None:

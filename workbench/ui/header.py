@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.config.text import Text
+from workbench.config.text import Text, same
 from workbench.ui import html
 from workbench.ui.language import PAGE_TITLE
 from workbench.ui.shell import Shell
@@ -30,6 +30,7 @@ def build(shell: Shell) -> None:
         '<button type="button" data-set-lang="zh" lang="zh">中文</button></span>'
     )
     shown = gr.State("")
+    names: dict[str, Text] = {}  # of loaded models: to look at all models each second, for each page, is too much
     with gr.Row(elem_id="header"):
         gr.HTML(f'<h1 class="name">{html.both(PAGE_TITLE)}</h1>', padding=False, elem_id="header-name")
         chips = gr.HTML("", padding=False, elem_id="header-chips")
@@ -39,18 +40,18 @@ def build(shell: Shell) -> None:
         gr.HTML(switch, padding=False, elem_id="header-lang")
 
     def refresh(last: str, request: gr.Request) -> Any:
-        made = _chips(shell, shell.lang(request))
+        made = _chips(shell, names, shell.lang(request))
         return gr.skip() if made == last else (made, made)
 
     def first(request: gr.Request) -> Any:
-        made = _chips(shell, shell.lang(request))
+        made = _chips(shell, names, shell.lang(request))
         return made, made
 
     shell.on_tick(refresh, [shown], [chips, shown])
     shell.page.load(shell.safe(first), None, [chips, shown], queue=False, show_progress="hidden")
 
 
-def _chips(shell: Shell, lang: str) -> str:
+def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:
     status = shell.engine.status()
     running = status.running
     if running is None:
@@ -68,7 +69,9 @@ def _chips(shell: Shell, lang: str) -> str:
     return html.Markup(
         '<div class="bar">'
         + html.chip(words, kind=kind, elem_id="chip-run")
-        + html.chip(_model_name(shell, status.loaded_model, lang), elem_id="chip-model", off=not status.loaded_model)
+        + html.chip(
+            _model_name(shell, names, status.loaded_model, lang), elem_id="chip-model", off=not status.loaded_model
+        )
         + html.chip(
             memory, extra=html.meter(round(status.memory_used / total, 2), taken.to(lang)), elem_id="chip-memory"
         )
@@ -76,10 +79,9 @@ def _chips(shell: Shell, lang: str) -> str:
     )
 
 
-def _model_name(shell: Shell, loaded: str | None, lang: str) -> str:
+def _model_name(shell: Shell, names: dict[str, Text], loaded: str | None, lang: str) -> str:
     if not loaded:
         return _NO_MODEL.to(lang)
-    for info in shell.engine.models.list():
-        if info.id == loaded:
-            return info.name.to(lang)
-    return loaded
+    if loaded not in names:
+        names[loaded] = next((info.name for info in shell.engine.models.list() if info.id == loaded), same(loaded))
+    return names[loaded].to(lang)
