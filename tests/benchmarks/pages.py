@@ -3,8 +3,8 @@
 Trains the starter model in this process, which also serves the page, and opens none, one or ten pages in turn, several
 times in one run. The first page is a real browser's; the other nine repeat its requests from a process of their own, as
 pages on other people's computers do: ten browsers on one small machine would measure the browsers. Prints the speed with
-pages as a share of the speed without (median over the turns), and the time from a step's event to its number on the
-screen. Needs an otherwise quiet computer.
+pages as a share of the speed just before and after without them (median over the turns), and the time from a step's event
+to its number on the screen. Needs an otherwise quiet computer.
 """
 
 from __future__ import annotations
@@ -30,16 +30,24 @@ import httpx
 
 order = json.load(sys.stdin)
 
+async def send(client, session, method, url, body):
+    body = {**body, "session_hash": session} if body else None
+    (await client.request(method, url, json=body)).raise_for_status()
+
 async def reader(client, number):
     session = uuid.uuid4().hex[:11]
     await asyncio.sleep(number / order["count"])
-    for body in order["opening"]:
-        (await client.post(order["url"], json={**body, "session_hash": session})).raise_for_status()
+    for _, *request in order["opening"]:
+        await send(client, session, *request)
     end = time.monotonic() + order["seconds"]
-    while time.monotonic() < end:
+    while True:
         began = time.monotonic()
-        (await client.post(order["url"], json={**order["tick"], "session_hash": session})).raise_for_status()
-        await asyncio.sleep(max(0, 1 - (time.monotonic() - began)))
+        for after, *request in order["watching"]:
+            await asyncio.sleep(max(0, began + after - time.monotonic()))
+            if time.monotonic() > end:
+                return
+            await send(client, session, *request)
+        await asyncio.sleep(max(0, began + order["period"] - time.monotonic()))
 
 async def main():
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
@@ -47,16 +55,16 @@ async def main():
 
 asyncio.run(main())
 """
+PERIOD = 4.0  # seconds of watching that are repeated
 MOST_LOST, LATEST = {1: 0.05, 10: 0.15}, 1.5  # what is promised: share of the speed, seconds from event to screen
+# Looks when the page changes, not in every frame: sixty looks a second would be what is measured.
 WATCH = """() => {
   window.seen = [];
   let last = -1;
-  const look = () => {
-    const found = document.querySelector('#run-full .state b')?.innerText.match(/step (\\d+) of/);
+  new MutationObserver(() => {
+    const found = document.querySelector('#run-full .state b')?.textContent.match(/step (\\d+) of/);
     if (found && +found[1] !== last) { last = +found[1]; window.seen.push([last, Date.now() / 1000]); }
-    requestAnimationFrame(look);
-  };
-  look();
+  }).observe(document.body, {childList: true, characterData: true, subtree: true});
 }"""
 
 
@@ -99,8 +107,8 @@ def _measure(engine: Any, run: str, url: str, options: argparse.Namespace) -> No
     delays: dict[int, list[float]] = {1: [], 10: []}
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=browsers.find(), args=["--no-sandbox"])
-        for turn in range(options.rounds):
-            for count in (0, 1, 0, 10):
+        for turn in range(options.rounds + 1):
+            for count in (0, 1, 0, 10) if turn < options.rounds else (0,):
                 pages = [_open(browser, url)] if count else []
                 others = _repeat(pages[0], count - 1, options.seconds + 4) if count > 1 else None
                 time.sleep(2)
@@ -118,8 +126,11 @@ def _measure(engine: Any, run: str, url: str, options: argparse.Namespace) -> No
         browser.close()
     missed = []
     for position, count in ((0, 1), (1, 10)):
-        # Beside the measurement without pages just before it, since other work on the machine comes and goes.
-        shares = [with_ / speeds[0][2 * turn + position] for turn, with_ in enumerate(speeds[count])]
+        # Beside the measurements without pages just before and after it: other work on the machine comes and goes.
+        shares = []
+        for turn, with_ in enumerate(speeds[count]):
+            before = 2 * turn + position
+            shares.append(with_ / statistics.mean(speeds[0][before : before + 2]))
         share = statistics.median(shares)
         late = sorted(delays[count])
         worst = late[int(0.95 * (len(late) - 1))] if late else float("nan")
@@ -144,23 +155,25 @@ def _open(browser: Any, url: str) -> Any:
 
 
 def _repeat(page: Any, count: int, seconds: float) -> subprocess.Popen[str]:
-    """`count` more readers of the Run tab, who ask once a second what this page asks."""
-    asked: list[tuple[str, dict[str, Any]]] = []
-    page.on(
-        "request", lambda request: asked.append((request.url, request.post_data_json)) if request.post_data else None
-    )
+    """`count` more readers of the Run tab, who ask again and again what this page asks while it watches."""
+    asked: list[tuple[float, str, str, dict[str, Any] | None]] = []
+
+    def note(request: Any) -> None:
+        asked.append((time.monotonic(), request.method, request.url, request.post_data_json))
+
     page.locator("#tabs button[role=tab]").nth(0).click()
     page.wait_for_timeout(1500)
-    del asked[:]
+    page.on("request", note)
     page.locator("#tabs button[role=tab]").nth(3).click()
-    page.wait_for_timeout(2500)
-    ticks = [body["fn_index"] for _, body in asked]
-    tick = max(set(ticks), key=ticks.count)
-    opening = [body for _, body in asked if body["fn_index"] != tick]
+    page.wait_for_timeout(4000)  # until what a click sets off is over
+    opening, began = [*asked], time.monotonic()
+    del asked[:]
+    page.wait_for_timeout(1000 * PERIOD)
+    page.remove_listener("request", note)
     order = {
-        "url": asked[0][0],
         "opening": opening,
-        "tick": next(body for _, body in asked if body["fn_index"] == tick),
+        "watching": [(at - began, *request) for at, *request in asked],
+        "period": PERIOD,
         "count": count,
         "seconds": seconds,
     }

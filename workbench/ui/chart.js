@@ -1,7 +1,7 @@
 // Draws the loss chart. Gradio runs this as a function body with `element`, `props` and `watch` of the component.
 // All text goes in through textContent, so nothing in a value can become markup.
 const NS = 'http://www.w3.org/2000/svg';
-let hover = null; // where the pointer is, in pixels from the left edge
+let data = {series: []}, hover = null; // where the pointer is, in pixels from the left edge
 
 function make(name, attributes, text) {
   const node = document.createElementNS(NS, name);
@@ -94,7 +94,7 @@ function drawLine(svg, at, line, step) {
 function draw() {
   const box = element.querySelector('.wb-chart');
   if (!box) return;
-  const data = props.value && props.value.series ? props.value : {series: []};
+  box.dataset.key = data.run || '';
   const series = data.series.filter(line => line.x.length);
   box.replaceChildren();
   if (!series.length) {
@@ -130,5 +130,11 @@ element.addEventListener('pointerleave', () => {
   draw();
 });
 new ResizeObserver(() => requestAnimationFrame(draw)).observe(element);
-watch('value', draw);
-draw();
+// A new value is another run; what comes after it for the same run are live pieces (live.js).
+function take(value) {
+  if (value && value.series) data = value;
+  draw();
+}
+element.addEventListener('live', event => take(event.detail));
+watch('value', () => take(props.value));
+take(props.value);

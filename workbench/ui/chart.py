@@ -25,10 +25,10 @@ SUMMARY = Text(
 
 
 def loss_chart(elem_id: str) -> gr.HTML:
-    """The component; its value is what `drawing` returns."""
+    """The component; its value is what `drawing` returns and the run's id as `run`. It is a live piece, too."""
     return gr.HTML(
         value=None,
-        html_template='<div class="wb-chart card"></div>',
+        html_template='<div class="wb-chart card" data-live="run-chart"></div>',
         css_template=_file("chart.css"),
         js_on_load=_file("chart.js"),
         apply_default_css=False,

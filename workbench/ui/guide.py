@@ -34,7 +34,6 @@ class Step:
     sentence: Text
     button: Text
     action: str
-    share: float | None = None  # progress while training runs
 
 
 _START = Step(
@@ -61,16 +60,23 @@ _TRAIN = Step(
     Text("Start training", "开始训练"),
     "train",
 )
-_WAIT = Text("It is learning. The answers below change while you watch.", "正在学习。看着下面的回答一点点变化。")
-_QUEUED = Text("The run is waiting for its turn, then it starts by itself.", "运行正在排队，轮到后会自动开始。")
-_WATCH = Text("See the answers", "看看回答")
-_OPEN = Text("Open the run", "查看运行")
+_LEARNS = Step(
+    4,
+    Text("It is learning. The answers below change while you watch.", "正在学习。看着下面的回答一点点变化。"),
+    Text("See the answers", "看看回答"),
+    "watch",
+)
+_LATER = Step(
+    4,
+    Text("The run is waiting for its turn, then it starts by itself.", "运行正在排队，轮到后会自动开始。"),
+    Text("Open the run", "查看运行"),
+    "watch",
+)
 _DONE = Step(
     4,
     Text("It has learned. Now hear the difference.", "学完了。现在听听有什么不同。"),
     Text("Talk to it", "和它聊聊"),
     "talk",
-    1.0,
 )
 _STOPPED = Step(
     4,
@@ -135,6 +141,7 @@ def bind(shell: Shell) -> None:
     def reopen(memory: dict) -> Any:
         return {"at": memory.get("at", 1) if memory.get("at", 1) < STEPS else 1, "closed": not memory.get("closed")}
 
+    shell.live.piece("guide-progress", lambda run_id, lang: _progress(shell, run_id))
     shell.on_tick(refresh, [kept, shell.run, seen], shown)
     shell.page.load(shell.safe(first), [kept, shell.run], shown, **QUIET)
     ours["close"].click(lambda memory: {**memory, "closed": True}, kept, kept, **QUIET).then(
@@ -182,10 +189,7 @@ def step_of(memory: dict[str, Any], record: Any) -> Step | None:
     if record is None or memory.get("again") == record.id:
         return {2: _DATA, 3: _TRAIN}.get(memory.get("at", 1), _START)
     if record.status in ("queued", "running", "stopping"):
-        share = record.last_step / record.total_steps if record.total_steps else None
-        if record.status == "queued":
-            return Step(4, _QUEUED, _OPEN, "watch", share)
-        return Step(4, _WAIT, _WATCH, "watch", share)
+        return _LATER if record.status == "queued" else _LEARNS
     if record.finished_well:
         if memory.get("talked") != record.id:
             return _STOPPED if record.status == "stopped" else _DONE
@@ -197,27 +201,30 @@ def _shown(shell: Shell, memory: dict[str, Any], run_id: str, last: str | None, 
     memory = memory if isinstance(memory, dict) else {}
     record = _record(shell, run_id)
     step = step_of(memory, record)
-    if step is not None and step.action == "watch" and record is not None:
-        status = shell.engine.status()
-        if status.running is not None and status.running.id == record.id and status.total_steps:
-            step = Step(step.number, step.sentence, step.button, step.action, status.step / status.total_steps)
-    key = repr((step and (step.number, step.action, step.share, step.sentence.en), lang))
+    key = repr((step and (step.number, step.action, step.sentence.en), record and record.id, lang))
     if key == last:
         return gr.skip()
     if step is None:
         return gr.Row(visible=False), gr.skip(), gr.skip(), key
-    return gr.Row(visible=True), _text(step, lang), gr.Button(step.button.to(lang)), key
+    bar = shell.live.slot("guide-progress", record.id, lang) if step.action == "watch" else html.Markup("")
+    return gr.Row(visible=True), _text(step, bar, lang), gr.Button(step.button.to(lang)), key
 
 
-def _text(step: Step, lang: str) -> str:
+def _progress(shell: Shell, run_id: str) -> html.Markup:
+    """How far the run is that the guide waits for."""
+    status = shell.engine.status()
+    if status.running is not None and status.running.id == run_id and status.total_steps:
+        return html.progress(status.step / status.total_steps, "")
+    record = shell.engine.run(run_id)
+    return html.progress(record.last_step / record.total_steps if record.total_steps else None, "")
+
+
+def _text(step: Step, bar: html.Markup, lang: str) -> str:
     dots = "".join(
         f'<i class="{"done" if n < step.number else "now" if n == step.number else ""}"></i>'
         for n in range(1, STEPS + 1)
     )
     label = _TITLE.with_(n=step.number, all=STEPS).to(lang)
-    bar = ""
-    if step.action == "watch":
-        bar = html.progress(step.share, "") if step.share is not None else html.progress(None, "")
     return html.Markup(
         f'<div class="guide"><span class="steps" role="img" aria-label="{html.esc(label)}">{dots}</span>'
         f'<span class="step-name">{html.esc(label)}</span> <span>{html.esc(step.sentence.to(lang))}</span>{bar}</div>'

@@ -1,6 +1,6 @@
 """The thin bar at the top that always tells: what runs, which model is loaded, how much memory is left; and the language.
 
-It is made again once a second and sent only when a word of it changed.
+A live piece (`workbench.ui.live`): asked for once a second, sent only when a word of it changed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ def build(shell: Shell) -> None:
         '<button type="button" data-set-lang="en" lang="en">English</button>'
         '<button type="button" data-set-lang="zh" lang="zh">中文</button></span>'
     )
-    shown = gr.State("")
     names: dict[str, Text] = {}  # of loaded models: to look at all models each second, for each page, is too much
     with gr.Row(elem_id="header"):
         gr.HTML(f'<h1 class="name">{html.both(PAGE_TITLE)}</h1>', padding=False, elem_id="header-name")
@@ -39,16 +38,11 @@ def build(shell: Shell) -> None:
         )
         gr.HTML(switch, padding=False, elem_id="header-lang")
 
-    def refresh(last: str, request: gr.Request) -> Any:
-        made = _chips(shell, names, shell.lang(request))
-        return gr.skip() if made == last else (made, made)
-
     def first(request: gr.Request) -> Any:
-        made = _chips(shell, names, shell.lang(request))
-        return made, made
+        return shell.live.slot("chips", "", shell.lang(request))
 
-    shell.on_tick(refresh, [shown], [chips, shown])
-    shell.page.load(shell.safe(first), None, [chips, shown], queue=False, show_progress="hidden")
+    shell.live.piece("chips", lambda key, lang: _chips(shell, names, lang))
+    shell.page.load(shell.safe(first), None, chips, queue=False, show_progress="hidden")
 
 
 def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:

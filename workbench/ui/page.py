@@ -26,9 +26,9 @@ from gradio.routes import App, ORJSONResponse  # noqa: E402
 
 from workbench.config.errors import WorkbenchError  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
-from workbench.ui import guide, header, tabs  # noqa: E402
+from workbench.ui import guide, header, live, tabs  # noqa: E402
 from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, is_loopback  # noqa: E402
-from workbench.ui.language import PAGE_TITLE, head_script  # noqa: E402
+from workbench.ui.language import PAGE_TITLE, head_script, language_of  # noqa: E402
 from workbench.ui.shell import QUIET, Shell  # noqa: E402
 from workbench.ui.tabtools import OPEN_TAB  # noqa: E402
 from workbench.ui.theme import css, theme  # noqa: E402
@@ -134,7 +134,7 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
     login = _login()
     token = None if space or login or is_loopback(host) else secrets.token_urlsafe(24)
     more = tuple(name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip())
-    rules = Rules(host, token, head_script(lang), space, more)
+    rules = Rules(host, token, head_script(lang) + live.script(), space, more)
     for name in [name for name in os.environ if name.startswith("GRADIO_") and name not in _KEPT_VARIABLES]:
         del os.environ[name]  # they would open the page to a network, share it, or publish folders
     # A training in this process takes Python's lock thousands of times a second; with the usual 5 ms, every page that is
@@ -150,7 +150,7 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
         i18n=page.shell.words.i18n,
         theme=theme(),
         css=css(),
-        _app=_guarded(rules),
+        _app=_guarded(rules, page.shell),
         **_LAUNCH,
     )
     name = {"0.0.0.0": _own_address(), "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
@@ -191,15 +191,23 @@ def serve(home: Path, host: str, port: int, open_browser: bool, lang: str | None
         engine.close()
 
 
-def _guarded(rules: Rules) -> App:
-    """Gradio's application with the guard around all of it.
+def _guarded(rules: Rules, shell: Shell) -> App:
+    """Gradio's application and the live pieces, with the guard around all of it.
 
     As an ordinary middleware the guard would stand inside gradio's own, which answers preflights of foreign pages.
     """
 
     class Guarded(App):
         def build_middleware_stack(self) -> Any:
-            return Guard(super().build_middleware_stack(), rules)
+            def lang(request: Any) -> str:
+                return language_of(request, shell.default_lang)
+
+            return Guard(live.Route(super().build_middleware_stack(), shell.live, lang, self.may_look), rules)
+
+        async def may_look(self, request: Any) -> bool:
+            """Whether who asks is logged in; gradio asks the same before each of its own routes."""
+            cookies = (f"access-token-{self.cookie_id}", f"access-token-unsecure-{self.cookie_id}")
+            return self.auth is None or any(request.cookies.get(name) in self.tokens for name in cookies)
 
     return Guarded(docs_url=None, redoc_url=None, openapi_url=None, default_response_class=ORJSONResponse)
 

@@ -18,6 +18,7 @@ import gradio as gr
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.ui.language import Words, language_of
+from workbench.ui.live import Live
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,9 @@ class Shell:
         self.form = gr.BrowserState({}, storage_key="workbench-form", secret=_STORE_KEY)
         self.tab = gr.BrowserState("", storage_key="workbench-tab", secret=_STORE_KEY)
         """The tab that was open last; a reload (the language switch is one) opens it again."""
-        self.tick = gr.Timer(1.0)
+        self.live = Live(self._state)
+        # `live.js` presses it; the style sheet hides it, since Gradio does not draw what is invisible.
+        self.beat = gr.Button("", elem_id="beat")
 
     # -- language ---------------------------------------------------------------------------------------------------
 
@@ -103,15 +106,17 @@ class Shell:
     # -- clock --------------------------------------------------------------------------------------------------------
 
     def on_tick(self, handler: Callable[..., Any], inputs: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> None:
-        """Call `handler` once a second; all handlers of the page share one request.
+        """Call `handler` when runs came, went or changed their state, and once a second while the reader does something.
 
-        The handler is quick, takes `inputs` in order (and `request: gr.Request` where it wants), and returns one value
-        per output, or `gr.skip()` when nothing changed. An output belongs to one tick handler only.
+        For what only changes then; what moves while people just look (a step, a loss) is a live piece (`shell.live`).
+        All handlers of the page share one request. The handler is quick, takes `inputs` in order (and
+        `request: gr.Request` where it wants), and returns one value per output, or `gr.skip()` when nothing changed. An
+        output belongs to one tick handler only.
         """
         self._ticks.append(_Tick(handler, list(inputs), list(outputs)))
 
     def start_clock(self) -> None:
-        """Bind the collected tick handlers to the timer; called once, by the page, after everything is built."""
+        """Bind the collected tick handlers to the beat; called once, by the page, after everything is built."""
         ticks = self._ticks
         if not ticks:
             return
@@ -127,7 +132,12 @@ class Shell:
                 return gr.skip()
             return results if len(results) != 1 else results[0]
 
-        self.tick.tick(self.safe(beat), inputs, outputs, trigger_mode="once", **QUIET)
+        chosen = {item._id: item.change for item in inputs if isinstance(item, gr.BrowserState)}
+        gr.on([self.beat.click, *chosen.values()], self.safe(beat), inputs, outputs, trigger_mode="always_last", **QUIET)
+
+    def _state(self) -> Any:
+        """What decides whether tick handlers look again."""
+        return [(run.id, run.name, run.status, run.started, run.has_result) for run in self.engine.runs()]
 
     # -- manners ------------------------------------------------------------------------------------------------------
 

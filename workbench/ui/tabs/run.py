@@ -1,7 +1,8 @@
 """The Run tab: how a run is doing, live; stop it, go on with it, talk to it, or throw it away.
 
-Everything shown is derived from the engine's events after a cursor (`RunView`), so reloading the page, opening ten of
-them or restarting the server changes nothing. A tick reads only new events and sends only what looks different now.
+Everything shown is derived from the engine's events (`RunView`), so reloading the page, opening ten of them or restarting
+the server changes nothing. What moves while a run learns are live pieces (`RunPieces`); a tick sends the rest, and only
+what looks different now.
 """
 
 from __future__ import annotations
@@ -12,18 +13,15 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text, same
+from workbench.config.text import Text
 from workbench.ui import chart, html, runhtml
-from workbench.ui.runview import RunView
+from workbench.ui.runlive import RunPieces
 from workbench.ui.shell import QUIET, Shell
 from workbench.ui.tabtools import TOLD, confirm, on_open, on_tab_change, panel
 
 ID = "run"
 ORDER = 40
 TITLE = Text("Run", "运行")
-
-LOG_KEPT = 40_000
-LIST_EVERY = 3  # ticks between two looks at the list of runs
 
 _LEAD = Text("Watch a run while it learns.", "在这里看模型学得怎么样。")
 _EMPTY = Text(
@@ -38,7 +36,6 @@ _CANCEL = Text("Cancel", "取消")
 _TALK = Text("Talk to it", "和它聊聊")
 _NEXT = Text("Next: export", "下一步：导出")
 _LOG = Text("Log", "日志")
-_NO_LOG = Text("The log is empty so far.", "日志还是空的。")
 _DELETE = Text("Delete this run", "删除此运行")
 _SURE = Text("Delete", "删除")
 _ASK_DELETE = Text(
@@ -52,24 +49,9 @@ _STILL_ACTIVE = Text("Stop the run before you delete it.", "请先停止这个�
 class RunPage:
     """What one open page has been shown, so that a tick sends differences only. Lives in its session's memory."""
 
-    view: RunView = field(default_factory=RunView)
+    run_id: str = ""
     sent: dict[str, Any] = field(default_factory=dict)
-    records: list[Any] = field(default_factory=list)
-    ticks: int = 0
     open: bool = False
-    log_open: bool = False
-    log: str = ""
-    log_bytes: int = 0
-    base: tuple[str, Text] | None = None
-
-    def follow(self, run_id: str) -> None:
-        """Look at another run from its first event on."""
-        self.view, self.log, self.log_bytes = RunView(run_id), "", 0
-
-    def forget(self) -> None:
-        """Send everything again at the next tick."""
-        self.sent.clear()
-        self.ticks = 0
 
     def changed(self, name: str, value: Any, update: Any = None) -> Any:
         """`update` (or `value` itself) when `value` was not sent before, else "nothing new"."""
@@ -98,12 +80,13 @@ def build(shell: Shell) -> None:
             resume = gr.Button(shell.text(_RESUME), scale=0, min_width=140, elem_id="run-resume", interactive=False)
             talk = gr.Button(shell.text(_TALK), variant="primary", scale=0, min_width=180, elem_id="run-talk")
         answers = panel("run-answers")
-        with gr.Accordion(shell.text(_LOG), open=False, elem_id="run-log-fold") as fold:
+        with gr.Accordion(shell.text(_LOG), open=False, elem_id="run-log-fold"):
             log = panel("run-log")
         with gr.Row():
             delete = gr.Button(shell.text(_DELETE), size="sm", scale=0, min_width=140, elem_id="run-delete")
         sure = confirm(shell, delete, _SURE, "run-delete")
         shell.next_button(_NEXT, "export", "run-next", filled=False)
+    RunPieces(shell.engine, shell.live)
     outputs = [empty, full, choice, status, tiles, curves, note, stop, resume, talk, answers, log, sure.row]
     shell.shared["run.tab"] = {"page": page, "outputs": outputs}
 
@@ -113,11 +96,9 @@ def build(shell: Shell) -> None:
     shell.on_tick(tick, [page, shell.run], outputs)
     to_train.click(lambda: shell.go("train"), outputs=shell.tabs, **QUIET)
     choice.input(lambda run_id: run_id, choice, shell.run, **QUIET)
-    talk.click(lambda state: (state.view.run_id, shell.go("chat")), page, [shell.run, shell.tabs], **QUIET)
-    stop.click(shell.safe(lambda state: shell.engine.stop(state.view.run_id)), page, None, **TOLD)
-    resume.click(shell.safe(lambda state: _resume(shell, state)), page, None, **TOLD)
-    fold.expand(lambda state: setattr(state, "log_open", True), page, None, **QUIET)
-    fold.collapse(lambda state: setattr(state, "log_open", False), page, None, **QUIET)
+    talk.click(lambda state: (state.run_id, shell.go("chat")), page, [shell.run, shell.tabs], **QUIET)
+    stop.click(shell.safe(lambda state: shell.engine.stop(state.run_id)), page, None, **TOLD)
+    resume.click(shell.safe(lambda state: shell.engine.resume(state.run_id)), page, None, **TOLD)
     _bind_delete(shell, page, sure)
 
 
@@ -127,7 +108,7 @@ def bind(shell: Shell) -> None:
 
     def opened(state: RunPage, chosen: str, request: gr.Request) -> Any:
         state.open = True
-        state.forget()
+        state.sent.clear()
         return refresh(shell, state, chosen, shell.lang(request))
 
     def moved(open_tab: str, state: RunPage) -> None:
@@ -139,42 +120,33 @@ def bind(shell: Shell) -> None:
 
 def refresh(shell: Shell, page: RunPage, chosen: str, lang: str) -> Any:
     """What is different from what the page shows, one value per output of the tab; `gr.skip()` when nothing is."""
-    engine = shell.engine
-    if page.ticks % LIST_EVERY == 0 or chosen != page.view.run_id:
-        page.records = engine.runs()
-    page.ticks += 1
-    record = pick(page.records, chosen, page.view.run_id)
+    records = shell.engine.runs()
+    record = pick(records, chosen, page.run_id)
     if record is None:
-        page.follow("")
+        page.run_id = ""
         empty = page.changed("empty", True, gr.Column(visible=True))
         return [empty, page.changed("full", False, gr.Column(visible=False)), *[gr.skip()] * 11]
-    moved = record.id != page.view.run_id
-    if moved:
-        page.follow(record.id)
-    view = page.view
-    try:
-        new = view.feed(engine.events(record.id, after=view.cursor))
-        record = engine.run(record.id)
-    except WorkbenchError:  # deleted from another page; the next tick looks at the list again
-        page.ticks = 0
-        return gr.skip()
-    page.records = [record if run.id == record.id else run for run in page.records]
-    choices = runhtml.choices(page.records, lang)
-    ahead = next((run.name for run in page.records if run.status in ("running", "stopping")), "")
+    moved, page.run_id = record.id != page.run_id, record.id
+    choices = runhtml.choices(records, lang)
     shown = [
         page.changed("empty", False, gr.Column(visible=False)),
         page.changed("full", True, gr.Column(visible=True)),
         page.changed("choice", (choices, record.id), gr.Dropdown(choices=choices, value=record.id)),
-        page.changed("status", runhtml.headline(record, view, lang, _base_name(page, engine, record, lang))),
-        page.changed("tiles", runhtml.tiles(view, lang)),
-        page.changed("chart", (record.id, view.cursor), chart.drawing(view, lang)) if new or moved else gr.skip(),
-        page.changed("note", runhtml.sentence(record, view, lang, ahead)),
+        *(_piece(shell, page, name, lang) for name in ("status", "tiles", "chart", "note")),
         *_buttons(page, record, lang),
-        page.changed("answers", runhtml.answers(record, view, lang)),
-        page.changed("log", _log(shell, page, lang)) if page.log_open else gr.skip(),
+        *(_piece(shell, page, name, lang) for name in ("answers", "log")),
         gr.Column(visible=False) if moved else gr.skip(),
     ]
     return shown if any(value != gr.skip() for value in shown) else gr.skip()
+
+
+def _piece(shell: Shell, page: RunPage, name: str, lang: str) -> Any:
+    """The place of a live piece for the run that is shown; from then on it is kept fresh by itself."""
+    if page.sent.get(name) == page.run_id:
+        return gr.skip()
+    page.sent[name] = page.run_id
+    make = shell.live.make if name == "chart" else shell.live.slot
+    return make(f"run-{name}", page.run_id, lang)
 
 
 def pick(records: list[Any], chosen: str, before: str) -> Any:
@@ -184,14 +156,6 @@ def pick(records: list[Any], chosen: str, before: str) -> Any:
             if wanted and record.id == wanted:
                 return record
     return next((record for record in records if record.active), records[0] if records else None)
-
-
-def _base_name(page: RunPage, engine: Any, record: Any, lang: str) -> str:
-    """Looked up once a run: listing models reads files, and this is asked every second."""
-    if page.base is None or page.base[0] != record.id:
-        found = next((info.name for info in engine.models.list() if info.id == record.base_model), None)
-        page.base = (record.id, found or same(record.base_model))
-    return page.base[1].to(lang)
 
 
 def _buttons(page: RunPage, record: Any, lang: str) -> list[Any]:
@@ -205,21 +169,9 @@ def _buttons(page: RunPage, record: Any, lang: str) -> list[Any]:
     ]
 
 
-def _log(shell: Shell, page: RunPage, lang: str) -> html.Markup:
-    new = shell.engine.log(page.view.run_id, after_byte=page.log_bytes)
-    page.log_bytes += len(new.encode("utf-8"))
-    page.log = (page.log + new)[-LOG_KEPT:]
-    return html.Markup(f"<pre>{html.esc(page.log or _NO_LOG.to(lang))}</pre>")
-
-
-def _resume(shell: Shell, page: RunPage) -> None:
-    shell.engine.resume(page.view.run_id)
-    page.forget()
-
-
 def _bind_delete(shell: Shell, page: gr.State, sure: Any) -> None:
     def ask(state: RunPage, request: gr.Request) -> Any:
-        record = shell.engine.run(state.view.run_id)
+        record = shell.engine.run(state.run_id)
         if record.active:
             raise WorkbenchError(_STILL_ACTIVE)
         dates = runhtml.when_each(shell.engine.runs())
@@ -227,10 +179,10 @@ def _bind_delete(shell: Shell, page: gr.State, sure: Any) -> None:
         return gr.Column(visible=True), html.esc(question.to(shell.lang(request))), record.id
 
     def delete(state: RunPage, asked: str) -> Any:
-        if asked == state.view.run_id:  # the question was about the run that is still shown
+        if asked == state.run_id:  # the question was about the run that is still shown
             shell.engine.delete(asked)
-            state.follow("")
-        state.forget()
+            state.run_id = ""
+        state.sent.clear()
         return gr.Column(visible=False), ""
 
     pending = gr.State("")

@@ -1,0 +1,57 @@
+// Keeps the live pieces of the page fresh (see live.py), and calls the tick handlers when something else may be new:
+// the state of the runs changed, or the reader did something a moment ago. A page that nobody sees asks nothing.
+(function () {
+  const EVERY = 1000, MOMENT = 2500;  // milliseconds
+  const marks = new WeakMap();  // of what each element shows
+  let server = null, stamp = null, touched = 0, failed = 0, timer = 0;
+
+  function beat() {
+    const button = document.querySelector('button#beat, #beat button');
+    if (button) button.click();
+    return !!button;
+  }
+
+  function show(element, made) {
+    if (typeof made === 'string') element.innerHTML = made;  // escaped where it is made
+    else element.dispatchEvent(new CustomEvent('live', {detail: made, bubbles: true}));
+  }
+
+  async function ask() {
+    const there = [...document.querySelectorAll('[data-live]')].filter(element => element.getClientRects().length);
+    const wanted = there.map(one => [one.dataset.live, one.dataset.key || '', marks.get(one) || '']);
+    const reply = await fetch('live?ask=' + encodeURIComponent(JSON.stringify(wanted)), {
+      cache: 'no-store', signal: AbortSignal.timeout(10000),
+    });
+    if (!reply.ok) throw new Error(reply.status);
+    const news = await reply.json();
+    if (server !== null && news.server !== server) return location.reload();  // it was started again
+    server = news.server;
+    news.pieces.forEach((one, i) => {
+      if (!one || (there[i].dataset.key || '') !== wanted[i][1]) return;  // meanwhile it shows another run
+      marks.set(there[i], one[0]);
+      show(there[i], one[1]);
+    });
+    if (news.stamp !== stamp || Date.now() - touched < MOMENT) {
+      if (beat()) stamp = news.stamp;
+    }
+  }
+
+  async function pulse() {
+    clearTimeout(timer);
+    const began = Date.now();
+    if (!document.hidden) {
+      try { await ask(); failed = 0; }
+      catch (error) { if (++failed === 2) beat(); }  // Gradio notices, says so, and reloads the page when it can
+    }
+    clearTimeout(timer);
+    timer = setTimeout(pulse, Math.max(EVERY / 4, EVERY - (Date.now() - began)));
+  }
+
+  for (const kind of ['click', 'keydown', 'change']) {
+    document.addEventListener(kind, event => {
+      if (!event.target.closest?.('#beat')) touched = Date.now();
+    }, true);
+  }
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) pulse(); });
+  document.addEventListener('DOMContentLoaded', pulse);
+})();

@@ -1,0 +1,167 @@
+"""What changes by itself while people look at it, once a second, beside Gradio's events.
+
+A live piece is an element `<div data-live="name" data-key="key">`: HTML that the server makes for a key (a run's id, say)
+and a language. `live.js` asks for all pieces that are on the screen in one small request; the answer holds those that
+became different, and a stamp that is another one when runs came, went or changed their state: then the page asks its tick
+handlers (`Shell.on_tick`), through Gradio, for everything else. One answer takes a hundredth of the time of a Gradio
+event, which matters because Python runs one thread at a time: what pages ask for is taken from the training. A piece is
+made once for all pages that show it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from workbench.config.errors import WorkbenchError
+from workbench.ui import html
+
+log = logging.getLogger(__name__)
+
+PATH = "/live"
+FRESH = 0.2  # seconds in which a piece that was made for one page is good for another
+KEPT = 256  # pieces
+ASKED = 32  # pieces of one request
+LONGEST = 200  # characters of a key
+
+Maker = Callable[[str, str], Any]
+
+
+class Live:
+    """The pieces of a page, and the answers to those who show them. Any thread may ask.
+
+    Args:
+        state: something printable that is another one when the page's tick handlers have to look again.
+    """
+
+    def __init__(self, state: Callable[[], Any]) -> None:
+        self._state = state
+        self._makers: dict[str, Maker] = {}
+        self._made: OrderedDict[tuple[str, str, str], tuple[float, str, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._server = secrets.token_hex(8)  # a page that hears another one belongs to a process that has ended
+
+    def piece(self, name: str, maker: Maker) -> None:
+        """Declare a piece: `maker(key, lang)` returns its HTML, or a dictionary for an element that draws itself.
+
+        A `WorkbenchError` of the maker (the run was deleted) leaves what is on the screen until a tick handler speaks.
+        """
+        self._makers[name] = maker
+
+    def make(self, name: str, key: str, lang: str) -> Any:
+        """A piece as it is now."""
+        return self._makers[name](key, lang)
+
+    def slot(self, name: str, key: str, lang: str) -> html.Markup:
+        """The piece's element, filled."""
+        made = self.make(name, key, lang)
+        return html.Markup(f'<div data-live="{html.esc(name)}" data-key="{html.esc(key)}">{html.esc(made)}</div>')
+
+    def answer(self, asked: Any, lang: str) -> dict[str, Any]:
+        """What is new for a page.
+
+        Args:
+            asked: a list of [name, key, mark of what the page shows of it, or ""].
+
+        Returns:
+            `server`, `stamp`, and `pieces`: for each one asked for, in order, None or [mark, what to show].
+
+        Raises:
+            ValueError: `asked` has another shape.
+        """
+        wanted = _checked(asked)
+        with self._lock:
+            _, stamp, _ = self._at("", "", "", lambda key, lang: repr(self._state()))
+            pieces = [self._news(*one, lang) for one in wanted]
+        return {"server": self._server, "stamp": stamp, "pieces": pieces}
+
+    def _news(self, name: str, key: str, seen: str, lang: str) -> list[Any] | None:
+        maker = self._makers.get(name)
+        if maker is None:
+            return None
+        try:
+            _, mark, made = self._at(name, key, lang, maker)
+        except WorkbenchError:
+            return None
+        return None if mark == seen else [mark, made]
+
+    def _at(self, name: str, key: str, lang: str, maker: Maker) -> tuple[float, str, Any]:
+        place, now = (name, key, lang), time.monotonic()
+        known = self._made.get(place)
+        if known is None or now - known[0] > FRESH:
+            made = maker(key, lang)
+            text = made if isinstance(made, str) else json.dumps(made)
+            known = self._made[place] = (now, blake2b(text.encode(), digest_size=8).hexdigest(), made)
+            self._made.move_to_end(place)
+            if len(self._made) > KEPT:
+                self._made.popitem(last=False)
+        return known
+
+
+def script() -> str:
+    """What the page's head needs to show live pieces."""
+    return f"<script>{Path(__file__).with_name('live.js').read_text(encoding='utf-8')}</script>"
+
+
+class Route:
+    """Answers at `PATH` and passes on everything else: a plain ASGI middleware, since the layers of Gradio's own routes cost
+    more than the answer.
+
+    Args:
+        app: what answers everything else.
+        live: the pieces.
+        lang: the language of a request.
+        allowed: whether this reader may see the page (a login, where there is one).
+    """
+
+    def __init__(
+        self, app: Any, live: Live, lang: Callable[[Request], str], allowed: Callable[[Request], Awaitable[bool]]
+    ) -> None:
+        self.app, self.live, self.lang, self.allowed = app, live, lang, allowed
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self.app(scope, receive, send)
+            return
+        await (await self._respond(Request(scope)))(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        if request.method != "GET":
+            return Response(status_code=405)
+        if not await self.allowed(request):
+            return Response(status_code=401)
+        try:
+            query = parse_qs(request.scope["query_string"].decode("latin-1"), max_num_fields=4)
+            asked = json.loads(query.get("ask", ["[]"])[0])
+            # In a thread of its own: the events of a run that nobody looked at so far are read from the disk.
+            answer = await run_in_threadpool(self.live.answer, asked, self.lang(request))
+        except (ValueError, RecursionError):
+            return Response(status_code=400)
+        except Exception:  # the boundary: the page goes on as it is, the log has the traceback
+            log.exception("live pieces")
+            return Response(status_code=500)
+        return Response(json.dumps(answer), media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def _checked(asked: Any) -> list[tuple[str, str, str]]:
+    good = isinstance(asked, list) and len(asked) <= ASKED
+    for one in asked if good else ():
+        good = good and isinstance(one, list) and len(one) == 3
+        good = good and all(isinstance(part, str) and len(part) <= LONGEST for part in one)
+    if not good:
+        raise ValueError("not a list of [name, key, mark]")
+    return [tuple(one) for one in asked]

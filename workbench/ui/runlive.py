@@ -1,0 +1,94 @@
+"""The live pieces of the Run tab: state, numbers, chart, sentence, answers and log of a run, made from its events.
+
+All pages that look at a run share one view of it, which reads only the events that are new.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.config.text import Text, same
+from workbench.ui import chart, html, runhtml
+from workbench.ui.live import Live
+from workbench.ui.runview import RunView
+
+WATCHED = 16  # runs; one that was dropped is read again from its first event
+LOG_KEPT = 40_000  # characters
+
+_NO_LOG = Text("The log is empty so far.", "日志还是空的。")
+
+
+@dataclass
+class _Watched:
+    view: RunView
+    log: str = ""
+    log_bytes: int = 0
+    base: Text | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class RunPieces:
+    """Declares the pieces `run-status`, `run-tiles`, `run-chart`, `run-note`, `run-answers` and `run-log` for the ids of runs."""
+
+    def __init__(self, engine: Any, live: Live) -> None:
+        self.engine = engine
+        self._watched: OrderedDict[str, _Watched] = OrderedDict()
+        self._lock = threading.Lock()
+        for name in ("status", "tiles", "chart", "note", "answers", "log"):
+            live.piece(f"run-{name}", getattr(self, name))
+
+    def status(self, run_id: str, lang: str) -> html.Markup:
+        """What is trained, how far it is, how long it takes."""
+        record, watched = self._look(run_id)
+        if watched.base is None:  # once: listing models reads files
+            found = (info.name for info in self.engine.models.list() if info.id == record.base_model)
+            watched.base = next(found, same(record.base_model))
+        return runhtml.headline(record, watched.view, lang, watched.base.to(lang))
+
+    def tiles(self, run_id: str, lang: str) -> html.Markup:
+        """The numbers."""
+        return runhtml.tiles(self._look(run_id)[1].view, lang)
+
+    def chart(self, run_id: str, lang: str) -> dict[str, Any]:
+        """What `chart.js` draws."""
+        return {"run": run_id, **chart.drawing(self._look(run_id)[1].view, lang)}
+
+    def note(self, run_id: str, lang: str) -> html.Markup:
+        """What the state means."""
+        record, watched = self._look(run_id)
+        running = self.engine.status().running if record.status == "queued" else None
+        return runhtml.sentence(record, watched.view, lang, running.name if running is not None else "")
+
+    def answers(self, run_id: str, lang: str) -> html.Markup:
+        """First and latest answers."""
+        record, watched = self._look(run_id)
+        return runhtml.answers(record, watched.view, lang)
+
+    def log(self, run_id: str, lang: str) -> html.Markup:
+        """The end of the log."""
+        watched = self._look(run_id)[1]
+        with watched.lock:
+            new = self.engine.log(run_id, after_byte=watched.log_bytes)
+            watched.log_bytes += len(new.encode("utf-8"))
+            watched.log = (watched.log + new)[-LOG_KEPT:]
+            said = watched.log
+        return html.Markup(f"<pre>{html.esc(said or _NO_LOG.to(lang))}</pre>")
+
+    def _look(self, run_id: str) -> tuple[Any, _Watched]:
+        """The run's record, and what its events say by now.
+
+        Raises:
+            WorkbenchError: there is no such run.
+        """
+        record = self.engine.run(run_id)
+        with self._lock:
+            watched = self._watched.setdefault(run_id, _Watched(RunView(run_id)))
+            self._watched.move_to_end(run_id)
+            if len(self._watched) > WATCHED:
+                self._watched.popitem(last=False)
+        with watched.lock:
+            watched.view.feed(self.engine.events(run_id, after=watched.view.cursor))
+        return record, watched
