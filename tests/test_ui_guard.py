@@ -230,7 +230,7 @@ def test_a_page_open_to_the_network_asks_for_its_token(tmp_path: Path, monkeypat
         token = served.url.partition("?token=")[2]
         assert len(token) >= 24
         with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", trust_env=False, timeout=20) as client:
-            for path in ("/", "/config", "/gradio_api/info", "/?token=wrong", "/?token=", "/theme.css"):
+            for path in ("/", "/config", "/gradio_api/info", "/live", "/?token=wrong", "/?token=", "/theme.css"):
                 assert client.get(path).status_code == 401, path
             assert client.post(UPLOAD, files={"files": ("a", b"x")}).status_code == 401
             assert client.get("/", cookies={"workbench-token": "wrong"}).status_code == 401

@@ -238,9 +238,20 @@ class Form:
 
     # -- events -------------------------------------------------------------------------------------------------------
 
-    def on_edit(self, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any], **options: Any) -> Any:
-        """Call `handler` when a person has changed a value: at once for choices, on leaving the field for text."""
-        triggers = []
+    def on_edit(
+        self,
+        handler: Callable[..., Any],
+        inputs: list[Any],
+        outputs: list[Any],
+        also: Sequence[Any] = (),
+        **options: Any,
+    ) -> Any:
+        """Call `handler` when a person has changed a value: at once for choices, on leaving the field for text.
+
+        Args:
+            also: further events that call it.
+        """
+        triggers = [*also]
         for field in self.fields:
             typed = isinstance(field.widget, gr.Number | gr.Textbox)
             triggers += [field.widget.blur, field.widget.submit] if typed else [field.widget.input]

@@ -6,7 +6,7 @@
   let server = null, stamp = null, touched = 0, failed = 0, timer = 0;
 
   function beat() {
-    const button = document.querySelector('button#beat, #beat button');
+    const button = document.querySelector('button#beat');
     if (button) button.click();
     return !!button;
   }
@@ -39,12 +39,13 @@
   async function pulse() {
     clearTimeout(timer);
     const began = Date.now();
-    if (!document.hidden) {
+    const ready = document.querySelector('button#beat');  // not on the login page, nor before Gradio has drawn the page
+    if (ready && !document.hidden) {
       try { await ask(); failed = 0; }
       catch (error) { if (++failed === 2) beat(); }  // Gradio notices, says so, and reloads the page when it can
     }
     clearTimeout(timer);
-    timer = setTimeout(pulse, Math.max(EVERY / 4, EVERY - (Date.now() - began)));
+    timer = setTimeout(pulse, ready ? Math.max(EVERY / 4, EVERY - (Date.now() - began)) : EVERY / 4);
   }
 
   for (const kind of ['click', 'keydown', 'change']) {

@@ -93,6 +93,7 @@ def build(engine: Any, default_lang: str = "en") -> gr.Blocks:
             bind = getattr(part, "bind", None)
             if bind is not None:
                 bind(shell)
+        shell.place_unseen()
         _remember_tab(shell, {tab.ID for tab in found})
         # Gradio sets the title after the head script has run.
         titles = json.dumps(PAGE_TITLE.as_dict())

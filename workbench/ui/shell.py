@@ -68,8 +68,8 @@ class Shell:
         self.tab = gr.BrowserState("", storage_key="workbench-tab", secret=_STORE_KEY)
         """The tab that was open last; a reload (the language switch is one) opens it again."""
         self.live = Live(self._state)
-        # `live.js` presses it; the style sheet hides it, since Gradio does not draw what is invisible.
-        self.beat = gr.Button("", elem_id="beat")
+        self._unseen: list[gr.Button] = []
+        self.beat = self.unseen("beat")
 
     # -- language ---------------------------------------------------------------------------------------------------
 
@@ -103,6 +103,20 @@ class Shell:
         """What a handler returns for the output `shell.tabs` in order to open a tab."""
         return gr.Tabs(selected=tab_id)
 
+    def unseen(self, elem_id: str) -> gr.Button:
+        """A button that only scripts press (`press`).
+
+        The style sheet hides it: Gradio does not draw what is invisible, nor what lies on a tab that was never opened.
+        """
+        button = gr.Button("", elem_id=elem_id, elem_classes="unseen", render=False)
+        self._unseen.append(button)
+        return button
+
+    def place_unseen(self) -> None:
+        """Put those buttons on the page; called once, by the page, outside the tabs."""
+        for button in self._unseen:
+            button.render()
+
     # -- clock --------------------------------------------------------------------------------------------------------
 
     def on_tick(self, handler: Callable[..., Any], inputs: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> None:
@@ -133,7 +147,9 @@ class Shell:
             return results if len(results) != 1 else results[0]
 
         chosen = {item._id: item.change for item in inputs if isinstance(item, gr.BrowserState)}
-        gr.on([self.beat.click, *chosen.values()], self.safe(beat), inputs, outputs, trigger_mode="always_last", **QUIET)
+        gr.on(
+            [self.beat.click, *chosen.values()], self.safe(beat), inputs, outputs, trigger_mode="always_last", **QUIET
+        )
 
     def _state(self) -> Any:
         """What decides whether tick handlers look again."""
@@ -194,6 +210,11 @@ class Shell:
         """The same, for something that went differently than expected."""
         lang = self.lang(request or current_request())
         gr.Warning(text.to(lang), title=Text("Please note", "请注意").to(lang))
+
+
+def press(button: gr.Button) -> str:
+    """The script that presses a button of `Shell.unseen`: `event.then(None, None, None, js=press(button))`."""
+    return f"() => {{ document.querySelector('button#{button.elem_id}')?.click() }}"
 
 
 def toast(message: str, title: str) -> gr.Error:

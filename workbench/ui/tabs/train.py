@@ -21,7 +21,7 @@ from workbench.config.text import Text, listed, same
 from workbench.ui import html, suited
 from workbench.ui.forecast import forecast_card
 from workbench.ui.form import BY_NAME, KIND, Form, sentence
-from workbench.ui.shell import QUIET, Shell
+from workbench.ui.shell import QUIET, Shell, press
 from workbench.ui.suited import first_preset, preset_values
 from workbench.ui.tabtools import panel
 
@@ -117,7 +117,9 @@ def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
     looks = [*form.slots, part.shown, part.card, part.yaml]
     given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs]
 
-    def check(shown: dict, *values: Any, request: gr.Request) -> Any:
+    def check(made: str, shown: dict, *values: Any, request: gr.Request) -> Any:
+        if not made:  # the form does not yet show what the browser remembers
+            return gr.skip()
         return _look(shell, part, values, shown, shell.lang(request))
 
     def begin(shown: dict, *values: Any, request: gr.Request) -> Any:
@@ -133,10 +135,14 @@ def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
 
     def seen(event: Any) -> None:
         """After `event` has changed the form: say what is wrong with it, and remember it."""
-        event.then(shell.safe(check), given, looks, **QUIET).then(shell.safe(keep), formed, kept, **QUIET)
+        event.then(None, None, None, js=press(again))
 
+    # All looks are one event, so that they come one after the other: of two that overlap, the one that was asked about
+    # older values could answer last, and take the mark off a value that is wrong.
+    again = shell.unseen("train-look")
     keep, formed, kept = _remember(shell, part)
-    edited = form.on_edit(shell.safe(check), given, looks, trigger_mode="always_last", **QUIET)
+    asked = [part.made, *given]
+    edited = form.on_edit(shell.safe(check), asked, looks, also=[again.click], trigger_mode="always_last", **QUIET)
     edited.then(shell.safe(keep), formed, kept, **QUIET)
     _bind_preset(shell, part, seen)
     kind, groups = form.field(KIND).widget, list(form.method_groups.values())
@@ -149,7 +155,7 @@ def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
         )
     begun = start.click(shell.safe(begin), given, started, show_progress="minimal", api_name="train")
     begun.then(None, None, None, js=FIND_PROBLEM)
-    shell.shared["train.begin"], shell.shared["train.check"] = (begin, given, started), (check, given, looks)
+    shell.shared["train.begin"], shell.shared["train.check"] = (begin, given, started), (check, asked, looks)
     shell.shared["train.form"], shell.shared["train.preset"], shell.shared["train.parts"] = form, part.preset, part
     shell.shared["train.seen"] = seen
 

@@ -1,0 +1,177 @@
+"""Live pieces without a browser: what is new reaches who asks, once, and nobody who may not look."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.ui_double import PIRATE, FakeEngine
+from workbench.bootstrap import environment
+from workbench.config.errors import WorkbenchError
+from workbench.config.run import RunConfig
+from workbench.config.text import Text
+
+environment()
+
+from workbench.ui import live as lives  # noqa: E402
+from workbench.ui import page as pages  # noqa: E402
+from workbench.ui.live import ASKED, LONGEST, Live  # noqa: E402
+from workbench.ui.runlive import RunPieces  # noqa: E402
+
+
+@pytest.fixture
+def always_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No piece is kept for the next who asks."""
+    monkeypatch.setattr(lives, "FRESH", -1.0)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pages.Served]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    made = pages.start(FakeEngine(tmp_path_factory.mktemp("home")), port=port)
+    yield made
+    made.close()
+
+
+def ask(served: pages.Served, asked: Any, **headers: str) -> httpx.Response:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.get(
+        f"http://127.0.0.1:{served.port}/live", params={"ask": json.dumps(asked)}, headers=given, trust_env=False
+    )
+
+
+def test_a_piece_is_sent_when_it_became_different_and_only_then(always_made: None) -> None:
+    said = ["one"]
+    live = Live(lambda: "state")
+    live.piece("word", lambda key, lang: f"{said[0]} of {key} in {lang}")
+    (first,) = live.answer([["word", "a", ""]], "en")["pieces"]
+    assert first[1] == "one of a in en"
+    assert live.answer([["word", "a", first[0]]], "en")["pieces"] == [None]
+    said[0] = "two"
+    (second,) = live.answer([["word", "a", first[0]]], "en")["pieces"]
+    assert second[1] == "two of a in en" and second[0] != first[0]
+    assert live.answer([["word", "a", second[0]]], "zh")["pieces"][0][1] == "two of a in zh"
+
+
+def test_pages_that_ask_at_the_same_time_share_what_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "FRESH", 60.0)
+    made: list[str] = []
+    live = Live(lambda: made.append("state"))
+    live.piece("word", lambda key, lang: made.append(key) or key)
+    for _ in range(10):
+        assert live.answer([["word", "a", ""], ["word", "b", ""]], "en")["pieces"][1][1] == "b"
+    assert sorted(made) == ["a", "b", "state"]
+
+
+def test_the_stamp_is_another_one_when_the_state_of_the_runs_changed(always_made: None, tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path, seconds=1000)
+    page = pages.build(engine)
+    live = page.shell.live
+    empty = live.answer([], "en")
+    assert live.answer([], "en") == empty
+    run = engine.submit(RunConfig())
+    waits = live.answer([], "en")["stamp"]
+    assert waits != empty["stamp"] and live.answer([], "en")["stamp"] == waits  # steps alone change nothing
+    engine.finish(run)
+    done = live.answer([], "en")["stamp"]
+    engine.delete(run)
+    assert len({waits, done, live.answer([], "en")["stamp"]}) == 3
+
+
+def test_one_piece_that_fails_does_not_take_the_others_with_it(always_made: None) -> None:
+    def gone(key: str, lang: str) -> str:
+        raise WorkbenchError(Text("there is no such run", "没有这个运行"))
+
+    live = Live(lambda: "")
+    live.piece("gone", gone)
+    live.piece("word", lambda key, lang: key)
+    pieces = live.answer([["gone", "x", ""], ["unknown", "x", ""], ["word", "x", ""]], "en")["pieces"]
+    assert pieces[:2] == [None, None] and pieces[2][1] == "x"
+
+
+def test_the_memory_of_pieces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "KEPT", 5)
+    live = Live(lambda: "")
+    live.piece("word", lambda key, lang: key)
+    for number in range(50):
+        live.answer([["word", str(number), ""]], "en")
+    assert len(live._made) == 5
+
+
+def test_what_is_shown_of_a_run_follows_its_events_and_is_escaped(always_made: None, tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path, seconds=1000)
+    live = Live(lambda: "")
+    RunPieces(engine, live)
+    changes = {"output.name": "salt & pepper", "evaluation.questions": [PIRATE[0][0]]}
+    run = engine.submit(RunConfig().changed(changes))
+    names = [f"run-{name}" for name in ("status", "tiles", "chart", "note", "answers", "log")]
+    before = dict(zip(names, live.answer([[name, run, ""] for name in names], "en")["pieces"], strict=True))
+    assert "salt &amp; pepper" in before["run-status"][1]
+    assert before["run-chart"][1]["run"] == run
+    engine.finish(run)
+    asked = [[name, run, before[name][0]] for name in names]
+    after = dict(zip(names, live.answer(asked, "zh")["pieces"], strict=True))
+    assert "已完成" in after["run-status"][1] and "训练完成" in after["run-note"][1]
+    assert PIRATE[0][1] in after["run-answers"][1]
+    assert len(after["run-chart"][1]["series"][0]["x"]) > len(before["run-chart"][1]["series"][0]["x"])
+    engine.delete(run)
+    assert live.answer([["run-status", run, ""]], "en")["pieces"] == [None]
+
+
+def test_the_page_answers_in_the_reader_s_language(served: pages.Served) -> None:
+    english = ask(served, [["chips", "", ""]], cookie="lang=en")
+    assert english.status_code == 200 and "Nothing is running" in english.json()["pieces"][0][1]
+    assert "没有运行中的任务" in ask(served, [["chips", "", ""]], cookie="lang=zh").json()["pieces"][0][1]
+    assert english.headers["cache-control"] == "no-store"
+    assert "connect-src 'self'" in english.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "chips",
+        {"chips": ""},
+        ["chips"],
+        [["chips", ""]],
+        [["chips", "", 1]],
+        [["chips", "", ""]] * (ASKED + 1),
+        [["chips", "x" * (LONGEST + 1), ""]],
+        [[["chips"], "", ""]],
+    ],
+)
+def test_a_question_of_another_shape_is_refused(served: pages.Served, asked: Any) -> None:
+    assert ask(served, asked).status_code == 400
+
+
+def test_a_path_is_no_run(served: pages.Served) -> None:
+    for key in ("../..", "/etc/passwd", "..", "x" * LONGEST):
+        answer = ask(served, [["run-log", key, ""], ["run-status", key, ""], ["guide-progress", key, ""]])
+        assert answer.status_code == 200 and answer.json()["pieces"] == [None, None, None]
+
+
+def test_who_may_not_see_the_page_gets_no_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_LOGIN", "ann:correct horse")
+    served = pages.start(FakeEngine(tmp_path), port=7960)
+    try:
+        with httpx.Client(base_url=served.url, trust_env=False, timeout=20) as client:
+            assert client.get("/live", params={"ask": "[]"}).status_code == 401
+            assert client.get("/live", cookies={"access-token-x": "y"}).status_code == 401
+            assert client.post("/login", data={"username": "ann", "password": "correct horse"}).status_code == 200
+            assert client.get("/live", params={"ask": "[]"}).status_code == 200
+    finally:
+        served.close()
+
+
+def test_other_sites_and_methods_get_no_piece(served: pages.Served) -> None:
+    assert ask(served, [], host="evil.example").status_code == 403
+    assert ask(served, [], origin="http://evil.example").status_code == 403
+    assert ask(served, [], sec_fetch_site="cross-site").status_code == 403
+    assert httpx.post(f"http://127.0.0.1:{served.port}/live", trust_env=False).status_code == 405
