@@ -27,9 +27,9 @@ def status_events(engine, run):
     return [event["status"] for event in engine.events(run) if event["type"] == "status"]
 
 
-@pytest.mark.parametrize("kind", ["lora", "none"])
+@pytest.mark.parametrize("kind", ["lora", "dora", "none"])
 def test_stopped_and_resumed_it_ends_with_the_same_weights(engine, monkeypatch, kind):
-    sections = {"adapter": {"kind": kind, "dropout": 0.1 if kind == "lora" else 0.0}, "optimization": {"max_steps": 30}}
+    sections = {"adapter": {"kind": kind, "dropout": 0.0 if kind == "none" else 0.1}, "optimization": {"max_steps": 30}}
     whole = done(engine, tiny_config(**sections))
     at_step(monkeypatch, 7, engine.stop)
     run = engine.submit(tiny_config(**sections))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -64,6 +65,26 @@ def test_a_run_keeps_its_record_and_its_exact_config(store):
     assert {"schema_version", "id", "name", "status", "created", "finished", "method", "base_model", "error"} <= set(
         json.loads((store.path(record.id) / "run.json").read_text())
     )
+
+
+def test_the_list_of_runs_shows_every_change_and_walks_the_folder_for_changes_only(store, monkeypatch):
+    walks, walk = [], store._walk
+    monkeypatch.setattr(store, "_walk", lambda: walks.append(1) or walk())
+    assert store.all() == []
+    first = made(store)
+    assert [run.id for run in store.all()] == [first]
+    store.update(first, status="completed")
+    assert [run.status for run in store.all()] == ["completed"]
+    second, third = made(store), made(store)
+    assert {run.id for run in store.all()} == {first, second, third}
+    shutil.rmtree(store.path(third))  # by hand
+    assert {run.id for run in store.all()} == {first, second}
+    store.delete(first)
+    assert [run.id for run in store.all()] == [second]
+    seen = len(walks)
+    for _ in range(5):
+        store.all().clear()
+    assert len(walks) == seen and [run.id for run in store.all()] == [second]
 
 
 @pytest.mark.parametrize(

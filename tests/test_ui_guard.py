@@ -254,6 +254,14 @@ def test_a_login_replaces_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert wrong.status_code == 400
             assert client.post("/login", data={"username": "ann", "password": "correct horse"}).status_code == 200
             assert client.get("/config").status_code == 200
+            # Cookies of other programs on this computer, which some readers of cookies stumble over.
+            kept = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+            for other in ('prefs={"a":1}; ', "f=a b; ", "=x; "):
+                headers = {"cookie": other + kept}
+                assert (
+                    httpx.get(f"http://127.0.0.1:{served.port}/live", headers=headers, trust_env=False).status_code
+                    == 200
+                )
     finally:
         served.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from workbench.config.text import Text
 
 environment()
 
+import gradio as gr  # noqa: E402
+
 from workbench.ui import live as lives  # noqa: E402
 from workbench.ui import page as pages  # noqa: E402
 from workbench.ui.live import ASKED, LONGEST, Live  # noqa: E402
 from workbench.ui.runlive import RunPieces  # noqa: E402
+from workbench.ui.tabs import run as runtab  # noqa: E402
 
 
 @pytest.fixture
@@ -86,15 +90,31 @@ def test_the_stamp_is_another_one_when_the_state_of_the_runs_changed(always_made
     assert len({waits, done, live.answer([], "en")["stamp"]}) == 3
 
 
-def test_one_piece_that_fails_does_not_take_the_others_with_it(always_made: None) -> None:
+def test_one_piece_that_fails_does_not_take_the_others_with_it(
+    always_made: None, caplog: pytest.LogCaptureFixture
+) -> None:
     def gone(key: str, lang: str) -> str:
         raise WorkbenchError(Text("there is no such run", "没有这个运行"))
 
+    def broken(key: str, lang: str) -> str:
+        raise KeyError("step")
+
     live = Live(lambda: "")
     live.piece("gone", gone)
+    live.piece("broken", broken)
     live.piece("word", lambda key, lang: key)
-    pieces = live.answer([["gone", "x", ""], ["unknown", "x", ""], ["word", "x", ""]], "en")["pieces"]
-    assert pieces[:2] == [None, None] and pieces[2][1] == "x"
+    asked = [[name, "x", ""] for name in ("gone", "broken", "unknown", "word")]
+    for _ in range(3):
+        pieces = live.answer(asked, "en")["pieces"]
+        assert pieces[:3] == [None, None, None] and pieces[3][1] == "x"
+    assert caplog.text.count("the live piece broken") == 1
+
+
+def test_a_name_that_looks_like_markup_is_text_at_first_and_afterwards() -> None:
+    live = Live(lambda: "")
+    live.piece("word", lambda key, lang: "<b>")
+    assert "&lt;b&gt;" in live.slot("word", '"><i>', "en") and "<i>" not in live.slot("word", '"><i>', "en")
+    assert live.answer([["word", "", ""]], "en")["pieces"][0][1] == "&lt;b&gt;"
 
 
 def test_the_memory_of_pieces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +144,31 @@ def test_what_is_shown_of_a_run_follows_its_events_and_is_escaped(always_made: N
     assert len(after["run-chart"][1]["series"][0]["x"]) > len(before["run-chart"][1]["series"][0]["x"])
     engine.delete(run)
     assert live.answer([["run-status", run, ""]], "en")["pieces"] == [None]
+
+
+def test_a_run_waits_for_the_one_that_trains_and_never_for_itself(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path, seconds=1000)
+    pieces = RunPieces(engine, Live(lambda: ""))
+    first = engine.submit(RunConfig().changed({"output.name": "the first"}))
+    second = engine.submit(RunConfig().changed({"output.name": "the second"}))
+    assert "the first" in pieces.note(second, "en")
+    status, taken = engine.status(), replace(engine.run(second), status="queued")
+    engine.status = lambda: replace(status, running=taken)  # taken from the queue, but the device is not free yet
+    engine.finish(first)
+    assert "is training now" not in pieces.note(second, "en")
+
+
+def test_a_run_that_was_deleted_on_another_page_leaves_the_run_tab_whole(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path)
+    shell = pages.build(engine).shell
+    run, listed = engine.submit(RunConfig()), engine.runs
+    records, page = engine.runs(), runtab.RunPage(open=True)
+    engine.finish(run)
+    engine.delete(run)
+    engine.runs = lambda: records  # as they were a moment ago
+    assert runtab.refresh(shell, page, "", "en") == gr.skip() and not page.sent
+    engine.runs = listed
+    assert runtab.refresh(shell, page, "", "en")[0].visible is True  # there is no run
 
 
 def test_the_page_answers_in_the_reader_s_language(served: pages.Served) -> None:

@@ -170,6 +170,8 @@ def _repeat(page: Any, count: int, seconds: float) -> subprocess.Popen[str]:
     del asked[:]
     page.wait_for_timeout(1000 * PERIOD)
     page.remove_listener("request", note)
+    if not asked:
+        raise SystemExit("the page asked for nothing while it watched")
     order = {
         "opening": opening,
         "watching": [(at - began, *request) for at, *request in asked],

@@ -135,6 +135,23 @@ def show(page: Any, tab: str) -> None:
     page.locator("#tabs button[role=tab]").nth(TABS.index(tab)).click()
 
 
+def fill(page: Any, field: str, value: str) -> None:
+    """Type into a field of the Train tab, named by its setting (`adapter-rank`), and leave it.
+
+    Gradio takes back what is typed in the first hundredth of a second after it has drawn a field, where a section was
+    opened just now. Nobody is that quick but a script; so this one looks whether it stays.
+    """
+    place = page.locator(f"#field-{field} input")
+
+    def stays() -> bool:
+        place.fill(value)
+        page.wait_for_timeout(100)
+        return place.input_value() == value
+
+    wait_until(stays, 60)
+    place.press("Tab")
+
+
 def choose(page: Any, elem_id: str, option: str) -> None:
     """Choose an entry of a dropdown by the beginning of its words."""
     page.locator(f"#{elem_id} input").click()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import free_port, show, wait_until
+from tests.browser.conftest import fill, free_port, show, wait_until
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
 
@@ -125,13 +125,11 @@ def test_an_answer_about_older_values_does_not_outlive_a_newer_one(served: Any, 
     page.wait_for_function("() => document.querySelector('#model-about').innerText.includes('596M')")
     show(page, "train")
     page.click("#fold-adapter > button")
-    page.fill("#field-adapter-rank input", "0")
-    page.press("#field-adapter-rank input", "Tab")
+    fill(page, "adapter-rank", "0")
     page.wait_for_timeout(1500)
     assert late
     late[0].continue_()
     page.wait_for_timeout(1500)
     page.wait_for_selector("#problem-adapter-rank [role=alert]")
-    page.fill("#field-adapter-rank input", "8")
-    page.press("#field-adapter-rank input", "Tab")
+    fill(page, "adapter-rank", "8")
     page.wait_for_selector("#problem-adapter-rank [role=alert]", state="detached")

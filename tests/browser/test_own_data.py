@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import ROOT, runs_of, show, wait_until
+from tests.browser.conftest import ROOT, fill, runs_of, show, wait_until
 from tests.plain_peft import plain_answer
 
 SHIPPED = ROOT / "workbench" / "data" / "shipped"
@@ -43,8 +43,7 @@ def set_steps(page: Any) -> None:
     field = page.locator("#field-optimization-max_steps input")
     if not field.is_visible():
         page.locator("#fold-optimization > button").click()
-    field.fill(str(STEPS))
-    field.press("Tab")
+    fill(page, "optimization-max_steps", str(STEPS))
     page.wait_for_function(f"() => document.querySelector('#train-forecast').innerText.match(/Steps\\s+{STEPS}\\b/)")
 
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import TABS, free_port, show, wait_until
+from tests.browser.conftest import TABS, fill, free_port, show, wait_until
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
 from workbench.config.run import RunConfig
 
 environment()
+
+from workbench.ui import rowhtml  # noqa: E402
 
 SECONDS = 3.0  # that a run of the double takes
 
@@ -139,14 +141,12 @@ def test_a_wrong_value_is_marked_at_its_field_at_once(double: Double, open_page:
     show(page, "train")
     page.wait_for_selector("#train-forecast .facts")
     page.click("#fold-adapter > button")
-    page.fill("#field-adapter-rank input", "0")
-    page.press("#field-adapter-rank input", "Tab")
+    fill(page, "adapter-rank", "0")
     page.wait_for_selector("#problem-adapter-rank [role=alert]")
     page.click("#train-start")
     page.wait_for_timeout(800)
     assert not double.engine.submitted
-    page.fill("#field-adapter-rank input", "8")
-    page.press("#field-adapter-rank input", "Tab")
+    fill(page, "adapter-rank", "8")
     page.wait_for_selector("#problem-adapter-rank [role=alert]", state="detached")
     page.click("#train-start")
     wait_until(lambda: double.engine.submitted)
@@ -161,8 +161,7 @@ def test_the_options_of_a_method_are_shown_with_it_and_reach_the_run(double: Dou
     page.click("#field-method-kind input")
     page.locator("[role=option]").filter(has_text="DPO").click()
     page.click("#fold-method-dpo > button")
-    page.fill("#field-method-beta input", "0.25")
-    page.press("#field-method-beta input", "Tab")
+    fill(page, "method-beta", "0.25")
     page.click("#train-start")
     wait_until(lambda: double.engine.submitted)
     assert double.engine.submitted[0].values()["method"]["beta"] == 0.25
@@ -193,8 +192,7 @@ def test_the_numbers_on_the_data_tab_follow_the_longest_row_of_the_train_tab(dou
     page = open_page(double.url)
     show(page, "train")
     page.wait_for_selector("#train-forecast .facts")
-    page.fill("#field-data-max_length input", "48")
-    page.press("#field-data-max_length input", "Tab")
+    fill(page, "data-max_length", "48")
     kept(page, "Longest row")
     show(page, "data")
     wait_until(lambda: double.engine.inspected and double.engine.inspected[-1][2:] == (48, "answers"))
@@ -273,6 +271,32 @@ def test_a_file_that_is_brought_while_the_page_is_busy_with_another_is_the_one_t
     page.wait_for_function("() => document.querySelector('#data-tiles').innerText.includes('36')")  # its tokens
     done.set()
     page.wait_for_timeout(2000)
+    assert page.input_value("#data-choice input") == "mine"
+    show(page, "train")
+    page.wait_for_function("() => document.querySelector('#field-data-train input').value === 'mine'")
+
+
+def test_a_late_answer_does_not_take_the_place_of_the_file_that_was_brought_meanwhile(
+    double: Double, open_page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, made, held = tmp_path / "mine.jsonl", rowhtml.tiles, threading.Event()
+    mine.write_text('{"text": "hello"}\n')
+    asked: list[Any] = []
+
+    def first_is_late(*given: Any) -> Any:
+        asked.append(given)
+        if len(asked) == 1:
+            held.wait(60)
+        return made(*given)
+
+    monkeypatch.setattr(rowhtml, "tiles", first_is_late)
+    page = open_page(double.url)
+    show(page, "data")
+    wait_until(lambda: asked)
+    page.set_input_files("#data-upload input[type=file]", str(mine))
+    page.wait_for_function("() => document.querySelector('#data-tiles').innerText.includes('36')")  # its tokens
+    held.set()
+    page.wait_for_timeout(3000)
     assert page.input_value("#data-choice input") == "mine"
     show(page, "train")
     page.wait_for_function("() => document.querySelector('#field-data-train input').value === 'mine'")

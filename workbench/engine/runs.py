@@ -85,6 +85,8 @@ class RunStore:
         self._lock = threading.RLock()
         self._logs: dict[str, EventLog] = {}
         self._records: dict[str, tuple[int, RunRecord]] = {}
+        self._changes = 0  # of records, by this process; no other one writes here while it holds the home
+        self._listed: tuple[tuple[int, int], list[RunRecord]] | None = None
 
     def create(self, config: RunConfig, *, model_id: str, dataset: str, **facts: Any) -> RunRecord:
         """Make the folder of a new run, in the state `queued`.
@@ -118,6 +120,8 @@ class RunStore:
             write_json(making / "run.json", asdict(record))
             write_atomically(making / "config.yaml", dump(config))
             making.rename(self.folder / run_id)
+        with self._lock:
+            self._changes += 1
         return record
 
     def path(self, run_id: str) -> Path:
@@ -154,6 +158,7 @@ class RunStore:
             path = self.path(run_id) / "run.json"
             # Kept in memory even when the disk is full, so that the page tells the truth.
             self._records[run_id] = (path.stat().st_mtime_ns, record)
+            self._changes += 1
             write_json(path, asdict(record))
             self._records[run_id] = (path.stat().st_mtime_ns, record)
             return record
@@ -167,7 +172,17 @@ class RunStore:
             return True
 
     def all(self) -> list[RunRecord]:
-        """Every run, newest first; a folder that holds no readable record is passed over."""
+        """Every run, newest first; a folder that holds no readable record is passed over.
+
+        The folder is walked again only when something changed: open pages ask every second.
+        """
+        with self._lock:
+            seen = (self._changes, self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0)
+            if self._listed is None or self._listed[0] != seen:
+                self._listed = (seen, self._walk())
+            return list(self._listed[1])
+
+    def _walk(self) -> list[RunRecord]:
         found = []
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if RUN_ID.match(path.name):
@@ -212,6 +227,7 @@ class RunStore:
             # Renamed first: whatever happens next, the run is gone from the list as a whole.
             gone = path.with_name(f".{path.name}.deleted")
             path.rename(gone)
+            self._changes += 1
             self._logs.pop(run_id, None)
             self._records.pop(run_id, None)
         shutil.rmtree(gone, ignore_errors=True)

@@ -136,5 +136,8 @@ function take(value) {
   draw();
 }
 element.addEventListener('live', event => take(event.detail));
-watch('value', () => take(props.value));
+watch('value', () => {
+  delete element.querySelector('.wb-chart')?.dataset.mark;
+  take(props.value);
+});
 take(props.value);

@@ -15,9 +15,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -133,7 +132,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await self._answer(send, scope, *refusal)
@@ -174,11 +173,7 @@ class Guard:
         return None
 
     def _has_token(self, headers: dict[str, str]) -> bool:
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(TOKEN_COOKIE)
-        except CookieError:
-            return False
-        return morsel is not None and _equal(morsel.value, self.rules.token or "")
+        return _equal(cookie(headers, TOKEN_COOKIE) or "", self.rules.token or "")
 
     async def _ask_for_token(self, scope: Scope, send: Send) -> None:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
@@ -220,6 +215,25 @@ class _Reply:
             await self.send({**self.start, "headers": headers})
             message, self.start = {"type": "http.response.body", "body": body}, None
         await self.send(message)
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """A request's headers, their names in lower case."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def cookie(headers: Mapping[str, str], name: str) -> str | None:
+    """A cookie of a request; None where it has none.
+
+    Not by `http.cookies`, which reads nothing after a pair that it does not understand: other programs on this computer set
+    cookies for the same host, and Gradio, which reads on, would take for logged in whom we do not.
+    """
+    found = None
+    for pair in headers.get("cookie", "").split(";"):
+        key, equals, value = pair.partition("=")
+        if equals and key.strip() == name:
+            found = value.strip()
+    return found
 
 
 def is_loopback(host: str) -> bool:

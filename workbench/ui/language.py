@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from workbench.config.text import LANGUAGES, Text
+from workbench.ui.guard import cookie
 
 COOKIE = "lang"
 PAGE_TITLE = Text("Fine-tuning workbench", "微调工作台")
@@ -80,13 +81,14 @@ class Words:
 
 def language_of(request: gr.Request | None, default: str = "en") -> str:
     """ "en" or "zh": the cookie of the language switch, else what the browser prefers, else `default`."""
-    headers = getattr(request, "headers", None) or {}
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        morsel = None
-    if morsel is not None and morsel.value in LANGUAGES:
-        return morsel.value
+    return language_asked(getattr(request, "headers", None) or {}, default)
+
+
+def language_asked(headers: Mapping[str, str], default: str = "en") -> str:
+    """The same for a request's headers (their names in lower case)."""
+    chosen = cookie(headers, COOKIE)
+    if chosen in LANGUAGES:
+        return chosen
     for wish in (headers.get("accept-language") or "").split(","):
         name = wish.split(";")[0].strip().lower()[:2]
         if name in LANGUAGES:

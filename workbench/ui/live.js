@@ -2,7 +2,6 @@
 // the state of the runs changed, or the reader did something a moment ago. A page that nobody sees asks nothing.
 (function () {
   const EVERY = 1000, MOMENT = 2500;  // milliseconds
-  const marks = new WeakMap();  // of what each element shows
   let server = null, stamp = null, touched = 0, failed = 0, timer = 0;
 
   function beat() {
@@ -12,13 +11,20 @@
   }
 
   function show(element, made) {
-    if (typeof made === 'string') element.innerHTML = made;  // escaped where it is made
-    else element.dispatchEvent(new CustomEvent('live', {detail: made, bubbles: true}));
+    if (typeof made !== 'string') {
+      element.dispatchEvent(new CustomEvent('live', {detail: made, bubbles: true}));
+      return;
+    }
+    const before = element.querySelector('pre'), top = before ? before.scrollTop : 0;  // a log stays where it is read,
+    const atEnd = before && before.scrollHeight - before.clientHeight - top < 4;  // or goes along at its end
+    element.innerHTML = made;  // escaped where it is made
+    const after = element.querySelector('pre');
+    if (before && after) after.scrollTop = atEnd ? after.scrollHeight : top;
   }
 
   async function ask() {
     const there = [...document.querySelectorAll('[data-live]')].filter(element => element.getClientRects().length);
-    const wanted = there.map(one => [one.dataset.live, one.dataset.key || '', marks.get(one) || '']);
+    const wanted = there.map(one => [one.dataset.live, one.dataset.key || '', one.dataset.mark || '']);
     const reply = await fetch('live?ask=' + encodeURIComponent(JSON.stringify(wanted)), {
       cache: 'no-store', signal: AbortSignal.timeout(10000),
     });
@@ -28,8 +34,8 @@
     server = news.server;
     news.pieces.forEach((one, i) => {
       if (!one || (there[i].dataset.key || '') !== wanted[i][1]) return;  // meanwhile it shows another run
-      marks.set(there[i], one[0]);
       show(there[i], one[1]);
+      there[i].dataset.mark = one[0];  // an attribute: Gradio takes it away where it puts something else in this place
     });
     if (news.stamp !== stamp || Date.now() - touched < MOMENT) {
       if (beat()) stamp = news.stamp;

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ from gradio.routes import App, ORJSONResponse  # noqa: E402
 from workbench.config.errors import WorkbenchError  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
 from workbench.ui import guide, header, live, tabs  # noqa: E402
-from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, is_loopback  # noqa: E402
-from workbench.ui.language import PAGE_TITLE, head_script, language_of  # noqa: E402
+from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, cookie, is_loopback  # noqa: E402
+from workbench.ui.language import PAGE_TITLE, head_script, language_asked  # noqa: E402
 from workbench.ui.shell import QUIET, Shell  # noqa: E402
 from workbench.ui.tabtools import OPEN_TAB  # noqa: E402
 from workbench.ui.theme import css, theme  # noqa: E402
@@ -200,15 +201,15 @@ def _guarded(rules: Rules, shell: Shell) -> App:
 
     class Guarded(App):
         def build_middleware_stack(self) -> Any:
-            def lang(request: Any) -> str:
-                return language_of(request, shell.default_lang)
+            def lang(headers: Mapping[str, str]) -> str:
+                return language_asked(headers, shell.default_lang)
 
             return Guard(live.Route(super().build_middleware_stack(), shell.live, lang, self.may_look), rules)
 
-        async def may_look(self, request: Any) -> bool:
+        def may_look(self, headers: Mapping[str, str]) -> bool:
             """Whether who asks is logged in; gradio asks the same before each of its own routes."""
-            cookies = (f"access-token-{self.cookie_id}", f"access-token-unsecure-{self.cookie_id}")
-            return self.auth is None or any(request.cookies.get(name) in self.tokens for name in cookies)
+            names = (f"access-token-{self.cookie_id}", f"access-token-unsecure-{self.cookie_id}")
+            return self.auth is None or any(cookie(headers, name) in self.tokens for name in names)
 
     return Guarded(docs_url=None, redoc_url=None, openapi_url=None, default_response_class=ORJSONResponse)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,43 +44,46 @@ class RunPieces:
 
     def status(self, run_id: str, lang: str) -> html.Markup:
         """What is trained, how far it is, how long it takes."""
-        record, watched = self._look(run_id)
-        if watched.base is None:  # once: listing models reads files
-            found = (info.name for info in self.engine.models.list() if info.id == record.base_model)
-            watched.base = next(found, same(record.base_model))
-        return runhtml.headline(record, watched.view, lang, watched.base.to(lang))
+        with self._look(run_id) as (record, watched):
+            if watched.base is None:  # once: listing models reads files
+                found = (info.name for info in self.engine.models.list() if info.id == record.base_model)
+                watched.base = next(found, same(record.base_model))
+            return runhtml.headline(record, watched.view, lang, watched.base.to(lang))
 
     def tiles(self, run_id: str, lang: str) -> html.Markup:
         """The numbers."""
-        return runhtml.tiles(self._look(run_id)[1].view, lang)
+        with self._look(run_id) as (_, watched):
+            return runhtml.tiles(watched.view, lang)
 
     def chart(self, run_id: str, lang: str) -> dict[str, Any]:
         """What `chart.js` draws."""
-        return {"run": run_id, **chart.drawing(self._look(run_id)[1].view, lang)}
+        with self._look(run_id) as (_, watched):
+            return {"run": run_id, **chart.drawing(watched.view, lang)}
 
     def note(self, run_id: str, lang: str) -> html.Markup:
         """What the state means."""
-        record, watched = self._look(run_id)
-        running = self.engine.status().running if record.status == "queued" else None
-        return runhtml.sentence(record, watched.view, lang, running.name if running is not None else "")
+        with self._look(run_id) as (record, watched):
+            running = self.engine.status().running if record.status == "queued" else None
+            # The next one is taken from the queue before the device is free for it.
+            trains = running is not None and running.status in ("running", "stopping")
+            return runhtml.sentence(record, watched.view, lang, running.name if trains else "")
 
     def answers(self, run_id: str, lang: str) -> html.Markup:
         """First and latest answers."""
-        record, watched = self._look(run_id)
-        return runhtml.answers(record, watched.view, lang)
+        with self._look(run_id) as (record, watched):
+            return runhtml.answers(record, watched.view, lang)
 
     def log(self, run_id: str, lang: str) -> html.Markup:
         """The end of the log."""
-        watched = self._look(run_id)[1]
-        with watched.lock:
+        with self._look(run_id) as (_, watched):
             new = self.engine.log(run_id, after_byte=watched.log_bytes)
             watched.log_bytes += len(new.encode("utf-8"))
             watched.log = (watched.log + new)[-LOG_KEPT:]
-            said = watched.log
-        return html.Markup(f"<pre>{html.esc(said or _NO_LOG.to(lang))}</pre>")
+            return html.Markup(f"<pre>{html.esc(watched.log or _NO_LOG.to(lang))}</pre>")
 
-    def _look(self, run_id: str) -> tuple[Any, _Watched]:
-        """The run's record, and what its events say by now.
+    @contextmanager
+    def _look(self, run_id: str) -> Iterator[tuple[Any, _Watched]]:
+        """The run's record, and what its events say by now; nobody else reads or feeds it meanwhile.
 
         Raises:
             WorkbenchError: there is no such run.
@@ -91,4 +96,4 @@ class RunPieces:
                 self._watched.popitem(last=False)
         with watched.lock:
             watched.view.feed(self.engine.events(run_id, after=watched.view.cursor))
-        return record, watched
+            yield record, watched

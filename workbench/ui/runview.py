@@ -1,7 +1,7 @@
 """A run's events, condensed to what the page shows of them: curves, last numbers, first and latest answers.
 
-Every open page keeps one `RunView` and feeds it only the events that came after its cursor, so a tick costs what is new
-and nothing else. A view can be thrown away at any time: fed with all events from the first one it is the same again.
+All open pages share one `RunView` a run, which is fed only the events that came after its cursor, so a look costs what is
+new and nothing else. A view can be thrown away at any time: fed with all events from the first one it is the same again.
 Knows nothing about gradio, languages or HTML.
 """
 

@@ -153,7 +153,9 @@ class Shell:
 
     def _state(self) -> Any:
         """What decides whether tick handlers look again."""
-        return [(run.id, run.name, run.status, run.started, run.has_result) for run in self.engine.runs()]
+        running = self.engine.status().running  # for a moment after its end it still is
+        runs = [(run.id, run.name, run.status, run.started, run.has_result) for run in self.engine.runs()]
+        return running and running.id, runs
 
     # -- manners ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ of the same handler, and nobody waits for them.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from workbench.config.run import RunConfig
 from workbench.config.sections import DataSection
 from workbench.config.text import Text
 from workbench.ui import html, rowhtml, suited
-from workbench.ui.shell import QUIET, Shell
+from workbench.ui.shell import QUIET, Shell, press
 from workbench.ui.tabtools import TOLD, confirm, on_open, panel
 
 ID = "data"
@@ -108,8 +109,9 @@ def build(shell: Shell) -> None:
     shell.next_button(_NEXT, "train", "data-next")
 
     turned = [rows, position, previous, following]
-    outputs = [choice, shell.dataset, about, tiles, problems, delete, sure.row, *turned]
-    shell.shared["data.tab"] = {"page": page, "view": view, "outputs": outputs}
+    offer = gr.Textbox("", visible=False)  # no `gr.State`: a script reads it
+    outputs = [choice, offer, about, tiles, problems, delete, sure.row, *turned]
+    shell.shared["data.tab"] = {"page": page, "view": view, "offer": offer, "outputs": outputs}
 
     choice.input(lambda page, dataset: (page.choose(dataset), ""), [page, choice], [shell.dataset, refused], **QUIET)
     upload.upload(shell.safe(_adder(shell)), [upload, page], [upload, refused, shell.dataset], show_progress="minimal")
@@ -117,7 +119,7 @@ def build(shell: Shell) -> None:
     for button, by in ((previous, -PAGE_ROWS), (following, PAGE_ROWS), (view, 0)):
         event = button.input if button is view else button.click
         event(shell.safe(_turner(shell, by)), [page, view], turned, **slow)
-    _bind_delete(shell, page, sure, outputs[1])
+    _bind_delete(shell, page, sure)
 
 
 def bind(shell: Shell) -> None:
@@ -130,9 +132,24 @@ def bind(shell: Shell) -> None:
 
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
     given = [ours["page"], shell.dataset, shell.model, shell.form, ours["view"]]
-    on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
+    shown = on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
     # At once, also while another set is still counted: what is counted for nobody is not shown.
-    shell.dataset.change(shell.safe(show), given, ours["outputs"], trigger_mode="multiple", **slow)
+    other = shell.dataset.change(shell.safe(show), given, ours["outputs"], trigger_mode="multiple", **slow)
+    look = shell.unseen("data-look")
+    again = look.click(shell.safe(show), given, ours["outputs"], **slow)
+    offer, choice = ours["offer"], ours["outputs"][0]
+    for event in (shown, other, again):
+        event.then(None, [offer, choice, shell.dataset], [offer, shell.dataset], js=_SETTLE % press(look))
+
+
+# Answers can come late, and in another order than they were asked for. So what `show` offers is taken only if nobody has
+# chosen something meanwhile; and where the tab then shows another set than the chosen one, it looks again.
+_SETTLE = """(offer, shown, chosen) => {
+  const made = offer ? JSON.parse(offer) : null;
+  if (made && made.for === (chosen || '')) chosen = made.set;
+  if (chosen && shown && shown !== chosen) setTimeout(%s, 400);  // it may be on its way
+  return ['', chosen];
+}"""
 
 
 def limits(form: Any) -> tuple[int, str]:
@@ -178,9 +195,9 @@ def _shower(shell: Shell) -> Any:
             yield NOTHING
             return
         page.busy_with = doing
-        # What the browser knows is not told again: by now somebody may have chosen another one there.
-        known = gr.skip() if info.id in (wanted, page.chosen) else info.id
-        head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), known, rowhtml.about(info, lang)]
+        # Where what the browser wants is not there, or it wants nothing yet, it is offered what is shown instead.
+        offer = gr.skip() if info.id in (wanted, page.chosen) else json.dumps({"for": wanted, "set": info.id})
+        head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), offer, rowhtml.about(info, lang)]
         try:
             yield from _stages(shell, page, info, head, doing, view, lang)
         finally:
@@ -261,7 +278,7 @@ def _adder(shell: Shell) -> Any:
     return add
 
 
-def _bind_delete(shell: Shell, page: gr.State, sure: Any, dataset: gr.BrowserState) -> None:
+def _bind_delete(shell: Shell, page: gr.State, sure: Any) -> None:
     def ask(state: DataPage, request: gr.Request) -> Any:
         info = next((info for info in shell.engine.data.list() if info.id == state.dataset), None)
         if info is None:
@@ -277,4 +294,4 @@ def _bind_delete(shell: Shell, page: gr.State, sure: Any, dataset: gr.BrowserSta
 
     pending = gr.State("")
     sure.ask.click(shell.safe(ask), page, [sure.row, sure.question, pending], **TOLD)
-    sure.yes.click(shell.safe(delete), [page, pending], [sure.row, dataset], **TOLD)
+    sure.yes.click(shell.safe(delete), [page, pending], [sure.row, shell.dataset], **TOLD)

@@ -120,6 +120,17 @@ def bind(shell: Shell) -> None:
 
 def refresh(shell: Shell, page: RunPage, chosen: str, lang: str) -> Any:
     """What is different from what the page shows, one value per output of the tab; `gr.skip()` when nothing is."""
+    try:
+        return _differences(shell, page, chosen, lang)
+    except WorkbenchError:  # the run was deleted from another page; the next look sees the list without it
+        page.sent.clear()
+        return gr.skip()
+    except Exception:
+        page.sent.clear()  # nothing of it arrived
+        raise
+
+
+def _differences(shell: Shell, page: RunPage, chosen: str, lang: str) -> Any:
     records = shell.engine.runs()
     record = pick(records, chosen, page.run_id)
     if record is None:
