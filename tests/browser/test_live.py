@@ -71,20 +71,23 @@ def test_the_end_of_a_run_reaches_a_page_on_which_nobody_does_anything(
     assert "Finished" in page.inner_text("#run-status") and "finished" in page.input_value("#run-choice input")
 
 
-def test_a_page_finds_a_server_that_was_started_again(served: Any, open_page: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lang", "said"), [("en", "does not answer"), ("zh", "工作台没有响应")])
+def test_a_page_says_that_its_server_is_gone_and_finds_it_when_it_was_started_again(
+    served: Any, open_page: Any, tmp_path: Path, lang: str, said: str
+) -> None:
     engine = FakeEngine(tmp_path, seconds=60)
     first = served(engine)
-    page = open_page(first.url)
+    page = open_page(first.url, lang=lang)
     engine.submit(engine.preset("first-run").config())
     show(page, "run")
     page.wait_for_selector("#run-status .state")
     page.evaluate("window.before = true")
     first.close()
-    page.wait_for_timeout(1500)
+    page.wait_for_function("said => document.querySelector('.toast-wrap')?.innerText.includes(said)", arg=said)
     served(engine, first.port)
     page.wait_for_function("() => !window.before && document.querySelector('#run-status .state')")
-    before = step(page)
-    wait_until(lambda: step(page) > before)
+    before = page.inner_text("#run-status .state")
+    wait_until(lambda: page.inner_text("#run-status .state") != before)
 
 
 def test_the_form_says_nothing_before_it_shows_what_was_typed_last_time(

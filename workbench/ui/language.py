@@ -52,6 +52,13 @@ BUILT_IN = {
     "range slider for ": "滑块：",
 }
 
+# Gradio's own messages that stand in the corner in English, whatever the page's language.
+MESSAGES = {
+    "Connection to the server was lost. Attempting reconnection...": Text(
+        "The workbench does not answer. If it was closed, start it again with python app.py; this page comes back by itself.",
+        "工作台没有响应。如果它已关闭，请用 python app.py 重新启动；恢复后本页会自动刷新。",
+    ),
+}
 
 # Gradio's own keys for what screen readers hear while the page is at work; it has no words for them, in one language or
 # in both, and would read the key aloud.
@@ -108,6 +115,7 @@ def head_script(default: str | None) -> str:
             "default": default,
             "titles": PAGE_TITLE.as_dict(),
             "builtIn": BUILT_IN,
+            "messages": {message: text.as_dict() for message, text in MESSAGES.items()},
             "patience": PATIENCE,
         }
     )
@@ -160,8 +168,8 @@ _SCRIPT = """function (settings) {
     keep(button.dataset.setLang);
     afterTyping(function () { location.reload(); });
   });
-  if (lang !== "zh") return;
   function translate(element) {
+    if (lang !== "zh") return;
     ["aria-label", "title"].forEach(function (name) {
       var said = element.getAttribute(name);
       if (!said) return;
@@ -182,8 +190,12 @@ _SCRIPT = """function (settings) {
         translate(node);
         node.querySelectorAll("[aria-label], [title]").forEach(translate);
         node.querySelectorAll(".toast-title").forEach(function (title) {
-          var text = title.firstChild, chinese = text && settings.builtIn[text.textContent.trim()];
+          var text = title.firstChild, chinese = lang === "zh" && text && settings.builtIn[text.textContent.trim()];
           if (chinese) text.textContent = chinese;
+        });
+        node.querySelectorAll(".toast-message-text").forEach(function (message) {
+          var ours = settings.messages[message.textContent.trim()];
+          if (ours) message.textContent = ours[lang];
         });
       });
     });
