@@ -54,6 +54,34 @@
     timer = setTimeout(pulse, ready ? Math.max(EVERY / 4, EVERY - (Date.now() - began)) : EVERY / 4);
   }
 
+  // Gradio's loading sign goes on animating after the page has come, sixty times a second for nothing, and where page and
+  // training share a computer that is several percent of the training. While nobody does anything, frames are handed out
+  // four times a second.
+  const LAZY = 250, AWAKE = 3000;
+  const draw = window.requestAnimationFrame.bind(window), drop = window.cancelAnimationFrame.bind(window);
+  const waiting = new Map();  // numbers below zero, which the browser never gives, to what cancels them
+  let awake = Date.now() + AWAKE, number = 0;
+  window.requestAnimationFrame = callback => {
+    if (Date.now() < awake) return draw(callback);
+    const id = --number;
+    const timer = setTimeout(() => {
+      const frame = draw(time => { waiting.delete(id); callback(time); });
+      waiting.set(id, () => drop(frame));
+    }, LAZY);
+    waiting.set(id, () => clearTimeout(timer));
+    return id;
+  };
+  window.cancelAnimationFrame = id => {
+    if (!waiting.has(id)) return drop(id);
+    waiting.get(id)();
+    waiting.delete(id);
+  };
+  for (const kind of ['pointermove', 'pointerdown', 'wheel', 'touchmove', 'keydown', 'scroll', 'click']) {
+    document.addEventListener(kind, event => {
+      if (!event.target.closest?.('#beat')) awake = Date.now() + AWAKE;
+    }, {capture: true, passive: true});
+  }
+
   for (const kind of ['click', 'keydown', 'change']) {
     document.addEventListener(kind, event => {
       if (!event.target.closest?.('#beat')) touched = Date.now();
