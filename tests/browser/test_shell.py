@@ -250,6 +250,17 @@ def test_the_second_workbench_takes_the_next_port(double: Double, tmp_path: Path
         second.close()
 
 
+def stays_chosen(page: Any, mine: Path, held: threading.Event) -> None:
+    """Bring a file while an answer about another set is `held`, let that go, and look which of them is used."""
+    page.set_input_files("#data-upload input[type=file]", str(mine))
+    page.wait_for_function("() => document.querySelector('#data-tiles').innerText.includes('36')")  # its tokens
+    held.set()
+    page.wait_for_timeout(3000)
+    assert page.input_value("#data-choice input") == "mine"
+    show(page, "train")
+    page.wait_for_function("() => document.querySelector('#field-data-train input').value === 'mine'")
+
+
 @pytest.mark.parametrize("busy", ["reading", "counting", "coming back"])
 def test_a_file_that_is_brought_while_the_page_is_busy_with_another_is_the_one_that_is_used(
     double: Double, open_page: Any, tmp_path: Path, busy: str
@@ -267,13 +278,7 @@ def test_a_file_that_is_brought_while_the_page_is_busy_with_another_is_the_one_t
         page.reload()
     show(page, "data")
     wait_until(lambda: len(noted) >= seen + (2 if busy == "coming back" else 1))
-    page.set_input_files("#data-upload input[type=file]", str(mine))
-    page.wait_for_function("() => document.querySelector('#data-tiles').innerText.includes('36')")  # its tokens
-    done.set()
-    page.wait_for_timeout(2000)
-    assert page.input_value("#data-choice input") == "mine"
-    show(page, "train")
-    page.wait_for_function("() => document.querySelector('#field-data-train input').value === 'mine'")
+    stays_chosen(page, mine, done)
 
 
 def test_a_late_answer_does_not_take_the_place_of_the_file_that_was_brought_meanwhile(
@@ -293,13 +298,7 @@ def test_a_late_answer_does_not_take_the_place_of_the_file_that_was_brought_mean
     page = open_page(double.url)
     show(page, "data")
     wait_until(lambda: asked)
-    page.set_input_files("#data-upload input[type=file]", str(mine))
-    page.wait_for_function("() => document.querySelector('#data-tiles').innerText.includes('36')")  # its tokens
-    held.set()
-    page.wait_for_timeout(3000)
-    assert page.input_value("#data-choice input") == "mine"
-    show(page, "train")
-    page.wait_for_function("() => document.querySelector('#field-data-train input').value === 'mine'")
+    stays_chosen(page, mine, held)
 
 
 def test_making_the_model_folder_can_be_stopped(double: Double, open_page: Any) -> None:
