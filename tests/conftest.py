@@ -18,15 +18,46 @@ environment()
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 _BROWSER_TESTS = Path(__file__).parent / "browser"
+# The files that take longest, by `python -m tests -m "not browser" --durations=0`.
+_SLOWEST = (
+    "test_starter_voices.py",
+    "test_starter_preferences.py",
+    "test_starter.py",
+    "test_engine_resume.py",
+    "test_settings_reach_training.py",
+    "test_methods_dpo.py",
+    "test_engine_runs.py",
+    "test_commands.py",
+    "test_habits.py",
+)
 _HERE = ("localhost", "127.", "::1", "0.0.0.0", "::")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first, the browser's last and marked `browser`."""
-    for item in items:
-        if _BROWSER_TESTS in item.path.parents:
-            item.add_marker("browser")
-    items.sort(key=lambda item: _BROWSER_TESTS in item.path.parents)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the browser's tests, and say which tests stay in one process where several share them.
+
+    A file's do, since many share what took long to make; the browser's all do, so that one of them runs at a time.
+    """
+    browser = _BROWSER_TESTS in item.path.parents
+    if browser:
+        item.add_marker("browser")
+    item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.name))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Quick tests first, the browser's last; in one of several processes what takes longest first, so that none of them
+    is left alone with it at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.path))
+    else:
+        items.sort(key=lambda item: _BROWSER_TESTS in item.path.parents)
+
+
+def _place(path: Path) -> int:
+    """When a file's tests begin among several processes."""
+    if _BROWSER_TESTS in path.parents:
+        return -1
+    return _SLOWEST.index(path.name) if path.name in _SLOWEST else len(_SLOWEST)
 
 
 @pytest.fixture

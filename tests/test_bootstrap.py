@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import app
-from tests.__main__ import wants_browser
+from tests.__main__ import wants_browser, wants_two_processes
 from workbench import bootstrap, installer
 from workbench.config.first_words import refuse_old_python
 
@@ -303,3 +303,25 @@ def test_a_browser_is_wanted_only_for_browser_tests(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tests.__main__.BROWSER_TESTS", tmp_path / "tests/browser")
     assert wants_browser(arguments) is wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], True),
+        (["-m", "not browser"], True),
+        (["-q", "--durations=9"], True),
+        (["tests/test_bootstrap.py"], False),
+        (["tests/test_bootstrap.py::test_something", "-v"], False),
+        (["-n", "4"], False),
+        (["-n0"], False),
+        (["--dist=no"], False),
+        (["--pdb"], False),
+        (["--collect-only"], False),
+    ],
+)
+def test_two_processes_share_the_tests_when_all_of_them_are_run(
+    arguments: list[str], wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert wants_two_processes(arguments) is wanted

@@ -38,3 +38,26 @@ def test_what_is_left_is_what_the_container_leaves(monkeypatch):
     monkeypatch.setattr(hardware, "cuda_module", lambda: None)
     monkeypatch.setattr(hardware, "limited", lambda used, total: (3 * GB, 16 * GB))
     assert hardware.memory().free == 13 * GB
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """How many cores are counted, with a value of OMP_NUM_THREADS."""
+
+    def counted(threads: str) -> int:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        return hardware.physical_cores.__wrapped__()
+
+    return counted
+
+
+@pytest.mark.parametrize(("threads", "expected"), [("1", 1), ("3", 3), ("2,1", 2)])
+def test_no_more_threads_compute_than_the_environment_allows(cores, threads, expected):
+    assert cores(threads) == expected
+
+
+@pytest.mark.parametrize("threads", ["", "0", "many", "-2", "²"])
+def test_an_environment_that_allows_no_number_changes_nothing(cores, threads, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    alone = hardware.physical_cores.__wrapped__()
+    assert cores(threads) == alone

@@ -28,7 +28,13 @@ class Memory:
 
 @functools.lru_cache(maxsize=1)
 def physical_cores() -> int:
-    """Cores that this process may use; two threads of one core count once."""
+    """Cores that this process may use; two threads of one core count once.
+
+    `OMP_NUM_THREADS`, with which people and containers say how many threads a process may compute with, is kept to.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if wanted.isascii() and wanted.isdigit() and int(wanted[:4]):
+        return int(wanted[:4])
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
 
