@@ -127,7 +127,7 @@ def test_train_prints_the_runs_id_and_its_last_state_and_tells_the_rest_on_stder
     said = say("train", home / "run.yaml", "optimization.max_steps=2", "--home", home)
     run, status = RUN_LINE.fullmatch(said.out).groups()
     assert (status, said.code) == ("completed", 0)
-    assert "2/2  eval_loss" in said.err
+    assert "2/2  loss on rows kept back" in said.err
     assert say("runs", "delete", run, "--home", home).out == f"{run}\n"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +16,9 @@ from tests.tiny_models import TEMPLATE
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
-from workbench.engine.callback import _Pace
+from workbench.engine.callback import RunCallback, _Pace
+from workbench.engine.names import recent_steps
+from workbench.ui.runview import RunView
 
 
 def test_a_run_learns_and_leaves_everything_in_its_folder(engine):
@@ -36,11 +40,25 @@ def test_a_run_learns_and_leaves_everything_in_its_folder(engine):
         assert (folder / name).stat().st_size > 0, name
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     assert samples[0]["step"] == 0 and samples[-1]["step"] == 40
+    assert engine.asked(record.id) == (("7. red?",), 4) and samples[1]["step"] == 4
+    log = engine.log(record.id)
+    assert "training begins at step 0" in log.splitlines()[0]  # what happened; the settings come last
+    assert log.index("ended at step 40") < log.index("learning_rate: 0.005")
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     kinds = {event["type"] for event in events}
     assert {"status", "stage", "metrics", "checkpoint", "sample"} <= kinds
     for path in (folder / "adapter").iterdir():
         assert str(engine.home).encode() not in path.read_bytes(), f"{path.name} tells where this computer keeps things"
+
+
+@pytest.mark.parametrize("steps", [1, 5, 15, 27])
+def test_the_loss_at_the_end_is_the_mean_of_the_same_steps_in_the_record_and_on_the_page(steps):
+    callback, view = RunCallback(lambda event: None, threading.Event(), 1), RunView()
+    for step in range(1, steps + 1):
+        state = SimpleNamespace(global_step=step, max_steps=steps, num_input_tokens_seen=0)
+        callback.on_log(None, state, None, logs={"loss": float(step * step)})
+        view.feed([{"seq": step, "type": "metrics", "step": step, "total_steps": steps, "loss": float(step * step)}])
+    assert view.loss.recent(recent_steps(steps)) == callback.last["loss"]
 
 
 def test_full_tuning_learns_and_leaves_a_model(engine):

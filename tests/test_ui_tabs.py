@@ -15,6 +15,7 @@ from tests.ui_double import FakeEngine, Piece
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
+from workbench.engine.names import STATUS_NAMES, status_name
 from workbench.ui import chart, rowhtml, runhtml
 from workbench.ui.conversation import BASE, TUNED, Conversation, Turn, plain
 from workbench.ui.runview import MAX_POINTS, Curve, RunView
@@ -30,7 +31,7 @@ def record(**values: Any) -> Any:
     known: dict[str, Any] = {
         "id": "r", "name": "pirate", "status": "running", "method": "sft", "adapter": "lora", "base_model": "starter",
         "last_step": 0, "total_steps": 0, "started": None, "finished": None, "error": None,
-        "created": "2026-11-20T12:00:00+00:00", **values,
+        "created": "2026-11-20T12:00:00+00:00", "train_loss": None, "dataset": "pirate-voice", **values,
     }  # fmt: skip
     known["active"] = known["status"] in ("queued", "running", "stopping")
     return SimpleNamespace(**known)
@@ -142,18 +143,18 @@ def test_unknown_events_of_a_newer_version_are_passed_over() -> None:
 def test_an_event_without_new_numbers_keeps_the_last_ones() -> None:
     view = RunView()
     view.feed([metrics(1, 5, loss=1.5, learning_rate=2e-4, memory_bytes=310_000_000), metrics(2, 5, eval_loss=1.25)])
-    made = runhtml.tiles(view, "en")
+    made = runhtml.tiles(record(), view, "en")
     for shown in ("1.500", "1.250", "2e-4", "310 MB"):
         assert shown in made
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize("status", [*runhtml.STATUS, "paused"])
+@pytest.mark.parametrize("status", [*STATUS_NAMES, "paused"])
 def test_every_state_has_a_headline_and_a_sentence(status: str, lang: str) -> None:
     view = RunView()
     view.feed([metrics(1, 5, loss=1.5, seconds_left=30.0)])
     shown = record(status=status)
-    assert runhtml.status_word(status).to(lang).lower() in runhtml.headline(shown, view, lang).lower()
+    assert status_name(status).to(lang).lower() in runhtml.headline(shown, view, lang).lower()
     assert "verdict" in runhtml.sentence(shown, view, lang)
 
 
@@ -196,7 +197,7 @@ def test_the_chart_gets_few_points_and_the_readers_words() -> None:
     view = RunView()
     view.feed([metrics(n, n, loss=3.0 / n) for n in range(1, 5001)])
     drawn = chart.drawing(view, "zh")
-    assert [line["name"] for line in drawn["series"]] == ["损失", "评估损失"]
+    assert [line["name"] for line in drawn["series"]] == ["训练损失", "留出样本的损失"]
     assert len(drawn["series"][0]["x"]) <= MAX_POINTS and drawn["end"] == 1000
     assert "5000" in drawn["summary"]
 
@@ -260,7 +261,7 @@ def test_problems_name_the_rows_and_say_which_are_left_out() -> None:
     made = rowhtml.problems(counts, 512, None, "en")
     assert "rows 1, 2, 3" in made and "18 more" in made and made.count("left out") == 1
     assert "4 rows are longer than 512" in made and "<img" not in made
-    assert "<small>rows with problems</small><b>30</b>" in rowhtml.tiles(counts, "en")
+    assert "<small>rows left out</small><b>31</b>" in rowhtml.tiles(counts, "en")
     assert "…" in rowhtml.tiles({"rows": 40}, "zh")
     assert "only 9 rows to learn from" in made
     assert "没有发现问题" in rowhtml.problems({"rows": 20}, 512, None, "zh")

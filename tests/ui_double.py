@@ -222,6 +222,10 @@ class FakeEngine:
             self._advance(run := self._get(run_id))
             return run.events[after:]
 
+    def asked(self, run_id: str) -> tuple[tuple[str, ...], int | None]:
+        """What it is asked, and how often."""
+        return tuple(self._get(run_id).config.evaluation.questions), 35
+
     def log(self, run_id: str, after_byte: int = 0) -> str:
         """The log."""
         self._get(run_id)

@@ -22,11 +22,17 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine import Engine
 from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
+from workbench.engine.names import KEPT_BACK_LOSS, TRAINING_LOSS, status_name
 from workbench.engine.runs import RunRecord
-from workbench.engine.views import status_name
 
 FAILURES = ("disk_full", "unexpected", "busy", "not_finite")  # the request was right, the work failed: exit code 1
 LOOK = 0.3  # seconds between two looks at a run's events
+_NUMBERS = {
+    "loss": TRAINING_LOSS,
+    "eval_loss": KEPT_BACK_LOSS,
+    "learning_rate": Text("learning rate", "学习率"),
+    "seconds_left": Text("seconds left", "剩余秒数"),
+}
 
 
 @dataclass(frozen=True)
@@ -222,8 +228,9 @@ class _Teller:
             self._say(f"[{event['step']}] {event['question']} -> {event['answer']}")
         elif event["type"] == "metrics" and ("eval_loss" in event or time.monotonic() - self._last > 1):
             self._last = time.monotonic()
-            shown = {key: event[key] for key in ("loss", "eval_loss", "learning_rate", "seconds_left") if key in event}
-            numbers = "  ".join(f"{key} {value:.4g}" for key, value in shown.items() if value is not None)
+            numbers = "  ".join(
+                f"{name.to(lang)} {event[key]:.4g}" for key, name in _NUMBERS.items() if event.get(key) is not None
+            )
             self._say(f"{event['step']}/{event['total_steps']}  {numbers}")
 
     @staticmethod

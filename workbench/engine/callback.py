@@ -21,6 +21,7 @@ from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.text import Text
 from workbench.engine.events import CheckpointSaved, Event, Metrics, Stage
 from workbench.engine.hardware import memory_of_this_process
+from workbench.engine.names import recent_steps
 from workbench.engine.runs import CHECKPOINT_WHOLE
 
 NAMED = {"loss", "eval_loss", "grad_norm", "learning_rate", "epoch", "num_tokens"}
@@ -141,8 +142,7 @@ class RunCallback(TrainerCallback):
             self._ask(kwargs["model"], state.global_step)
 
     def _mean_of_the_end(self, total: int) -> float:
-        """One batch alone says little: mean loss since a tenth of all steps ago."""
-        while self._losses[0][0] <= self._losses[-1][0] - max(1, total // 10):
+        while self._losses[0][0] <= self._losses[-1][0] - recent_steps(total):
             self._losses.popleft()
         return sum(loss for _, loss in self._losses) / len(self._losses)
 

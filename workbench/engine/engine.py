@@ -26,6 +26,7 @@ from workbench.engine.hardware import memory
 from workbench.engine.jobs import RunJobs
 from workbench.engine.lease import Lease
 from workbench.engine.lock import HomeLock
+from workbench.engine.names import status_name
 from workbench.engine.plan import Forecast
 from workbench.engine.runs import RESUMABLE, RunRecord, RunStore, now_iso, step_of
 from workbench.engine.views import Status
@@ -167,7 +168,7 @@ class Engine:
         checks.refuse(checks.check(config, self.models, self.data, self.home, allow_paths=True))
         with self._starting:
             if not self.store.move(run_id, RESUMABLE, "queued", error=None):
-                status = views.status_name(self.store.get(run_id).status)
+                status = status_name(self.store.get(run_id).status)
                 raise WorkbenchError(
                     Text(
                         "this run is {status}, there is nothing to resume",
@@ -205,6 +206,12 @@ class Engine:
     def events(self, run_id: str, after: int = 0) -> list[dict[str, Any]]:
         """What happened in a run after the event with this number."""
         return self.store.log(run_id).after(after)
+
+    def asked(self, run_id: str) -> tuple[tuple[str, ...], int | None]:
+        """The questions that a run asks its model, and after how many steps again: 0 is a tenth, None only at the end."""
+        config = self.store.config(run_id)
+        checked = config.data.eval or config.data.eval_share
+        return tuple(config.evaluation.questions), config.evaluation.every_steps if checked else None
 
     def log(self, run_id: str, after_byte: int = 0) -> str:
         """What a run logged, from a byte on."""

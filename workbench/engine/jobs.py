@@ -73,9 +73,12 @@ class RunJobs:
         job = self._job(run_id, stop, checkpoint)
         from workbench.engine.training import train
 
-        logger.info("begins at step %s of the run with this config:\n%s", step or 0, dump(job.config))
-        outcome = train(job)
-        logger.info("ended at step %d of %d", outcome.step, outcome.total_steps)
+        logger.info("training begins at step %s", step or 0)
+        try:
+            outcome = train(job)
+            logger.info("training ended at step %d of %d", outcome.step, outcome.total_steps)
+        finally:  # last: people read a log from its beginning, for what happened
+            logger.info("these were the settings:\n%s", dump(job.config))
         self._finish(run_id, "stopped" if outcome.stopped else "completed", outcome)
 
     def _job(self, run_id: str, stop: threading.Event, checkpoint: Any) -> TrainingJob:

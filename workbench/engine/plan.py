@@ -29,9 +29,14 @@ def plan_steps(config: RunConfig, rows: int) -> StepPlan:
     return StepPlan(
         total=total,
         log_every=max(1, total // LOGGED),
-        evaluate_every=config.evaluation.every_steps or max(1, math.ceil(total / 10)),
+        evaluate_every=config.evaluation.every_steps or evaluate_every(total),
         save_every=config.checkpoints.every_steps or max(1, math.ceil(total / 5)),
     )
+
+
+def evaluate_every(total: int) -> int:
+    """After how many steps a run of so many is checked, where its settings leave that open."""
+    return max(1, math.ceil(total / 10))
 
 
 @dataclass(frozen=True)

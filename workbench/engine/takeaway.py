@@ -10,6 +10,7 @@ from typing import Any
 from workbench.config.disk import slug
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
+from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
 from workbench.engine.runs import RunStore
 from workbench.export.adapter import zip_adapter
 from workbench.export.card import write_card
@@ -100,7 +101,7 @@ def card(store: RunStore, run_id: str, base: ModelInfo, kind: str) -> str:
         made=METHODS[record.method].label.en,
         dataset=record.dataset,
         settings=settings,
-        losses={"training": record.train_loss, "evaluation": record.eval_loss},
+        losses={RECENT_LOSS.en: record.train_loss, KEPT_BACK_LOSS.en: record.eval_loss},
         chat=base.has_template,
         base_shipped=base.shipped,
     )

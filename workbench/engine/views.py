@@ -10,26 +10,10 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
-from workbench.config.text import Text, same
+from workbench.config.text import Text
 from workbench.data.library import DataLibrary, Examples
 from workbench.engine.runs import RunRecord
 from workbench.models.catalog import ModelCatalog
-
-STATUS_NAMES = {
-    "queued": Text("waiting", "等待中"),
-    "running": Text("training", "训练中"),
-    "stopping": Text("stopping", "正在停止"),
-    "stopped": Text("stopped", "已停止"),
-    "paused": Text("paused", "已暂停"),
-    "completed": Text("completed", "已完成"),
-    "failed": Text("failed", "失败"),
-    "interrupted": Text("interrupted", "已中断"),
-}
-
-
-def status_name(status: str) -> Text:
-    """A run's state in words."""
-    return STATUS_NAMES.get(status, same(status))
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,9 @@ def write_card(
         + _usage(base, kind, chat=chat, dtype=dtype, tokenizer_inside=tokenizer_inside, shipped=base_shipped),
         _table("Settings", ("Setting", "Value"), settings or {}),
         _table(
-            "Final losses", ("On", "Loss"), {key: value for key, value in (losses or {}).items() if value is not None}
+            "Final losses",
+            ("Loss", "Value"),
+            {key: value for key, value in (losses or {}).items() if value is not None},
         ),
     ]
     return "\n\n".join(part.rstrip() for part in parts if part) + "\n"

@@ -1,4 +1,4 @@
-"""The chart of loss and evaluation loss: an SVG that the browser draws from a short list of points.
+"""The chart of both losses, on what is learned and on rows kept back: an SVG that the browser draws from a short list of points.
 
 `chart.js` draws it at the size it is shown at, so its text stays readable at 390 and at 1280 pixels; its colours are
 CSS variables and follow the theme. About 6 KB, nothing to download, no data frame.
@@ -13,14 +13,14 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.text import Text
+from workbench.engine.names import KEPT_BACK_LOSS, TRAINING_LOSS
 from workbench.ui.runview import RunView
 
-TRAINING = Text("loss", "损失")
-EVALUATION = Text("evaluation loss", "评估损失")
 STEP = Text("step", "步")
 EMPTY = Text("The curve appears after the first steps.", "训练几步之后，这里会出现曲线。")
 SUMMARY = Text(
-    "Loss from {first} to {last}, steps {start} to {end}", "损失从 {first} 变为 {last}，第 {start} 步到第 {end} 步"
+    "Training loss from {first} to {last}, steps {start} to {end}",
+    "训练损失从 {first} 变为 {last}，第 {start} 步到第 {end} 步",
 )
 
 
@@ -40,8 +40,8 @@ def drawing(view: RunView, lang: str) -> dict[str, Any]:
     """What the chart shows of a run, in `lang`."""
     return {
         "series": [
-            _series("train", TRAINING.to(lang), view.loss.points()),
-            _series("eval", EVALUATION.to(lang), view.eval_loss.points()),
+            _series("train", TRAINING_LOSS.to(lang), view.loss.points()),
+            _series("eval", KEPT_BACK_LOSS.to(lang), view.eval_loss.points()),
         ],
         "end": view.last.get("total_steps") or 0,
         "step": STEP.to(lang),

@@ -25,7 +25,7 @@ _TILES = (
     (Text("learned tokens", "参与训练的词元"), "learned_tokens"),
     (Text("longest (tokens)", "最长（词元）"), "longest"),
     (Text("rows cut off", "被截断的样本"), "cut"),
-    (Text("rows with problems", "有问题的样本"), "problems"),
+    (Text("rows left out", "未采用的样本"), "left_out"),
 )
 _SHIPPED = Text("ships with the workbench", "自带")
 _OWN = Text("yours", "我的")
@@ -70,8 +70,14 @@ def tiles(counts: dict[str, Any], lang: str) -> html.Markup:
     """The numbers of a set; what is not counted yet is an ellipsis."""
     shown = dict(counts)
     if "problems" in counts:
-        shown["problems"] = len({row for problem in counts["problems"] for row in problem["rows"]})
+        shown["left_out"] = left_out(counts)
     return html.kpis((label.to(lang), f"{shown[key]:,}" if key in shown else "…") for label, key in _TILES)
+
+
+def left_out(counts: dict[str, Any]) -> int:
+    """How many rows are not learned from: those that a problem leaves out, and those with nothing left to learn."""
+    rows = {row for problem in counts.get("problems", ()) if problem.get("left_out", True) for row in problem["rows"]}
+    return len(rows) + counts.get("dropped", 0)
 
 
 def problems(counts: dict[str, Any], limit: int, unfit: Text | None, lang: str) -> html.Markup:
@@ -82,10 +88,7 @@ def problems(counts: dict[str, Any], limit: int, unfit: Text | None, lang: str) 
     """
     items = [html.esc(unfit.to(lang))] if unfit else []
     items += [_problem(problem, lang) for problem in counts.get("problems", ())]
-    left_out = {
-        row for problem in counts.get("problems", ()) if problem.get("left_out", True) for row in problem["rows"]
-    }
-    usable = counts["rows"] - len(left_out) - counts.get("dropped", 0)
+    usable = counts["rows"] - left_out(counts)
     if usable < FEW_ROWS:
         items.append(html.esc(_FEW.with_(n=usable).to(lang)))
     if counts.get("cut"):

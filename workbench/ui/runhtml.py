@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from workbench.config.text import Text
+from workbench.config.text import Text, same
+from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS, recent_steps, status_name
+from workbench.engine.plan import evaluate_every
 from workbench.ui import html
 from workbench.ui.runview import Answers, RunView
 
-STATUS = {
-    "queued": Text("waiting", "排队中"),
-    "running": Text("training", "训练中"),
-    "stopping": Text("stopping", "正在停止"),
-    "completed": Text("finished", "已完成"),
-    "stopped": Text("stopped", "已停止"),
-    "failed": Text("failed", "失败"),
-    "interrupted": Text("interrupted", "被中断"),
-}
 ADAPTERS = {"lora": "LoRA", "dora": "DoRA"}
 _ABOUT = Text("{name}: {method} with {adapter} on {model}", "{name}：用 {adapter} 对“{model}”做 {method}")
 _ABOUT_FULL = Text("{name}: {method} of the whole model {model}", "{name}：对“{model}”做 {method}（全量微调）")
@@ -28,10 +21,17 @@ _LEFT = Text("{time} left", "剩余 {time}")
 _TOOK = Text("took {time}", "用时 {time}")
 _DONE_OF = Text("{text}: {done} of {total}", "{text}：{done} / {total}")
 
-_MEAN = Text("mean of the last tenth of the steps", "最近十分之一步数的平均值")
+_MEAN = Text(
+    "On the rows that it learns: the mean of the last tenth of the steps. It also falls where a model only learns by heart.",
+    "在正在学习的样本上，取最近十分之一步数的平均值。死记硬背时它也会下降。",
+)
+_CHECKED = Text(
+    "On rows that it does not learn. When this rises while the other one falls, it learns by heart.",
+    "在没有参与学习的样本上。如果它上升而训练损失下降，说明模型在死记硬背。",
+)
 _TILES = (
-    (Text("loss", "损失"), "loss"),
-    (Text("evaluation loss", "评估损失"), "eval_loss"),
+    (RECENT_LOSS, "loss"),
+    (KEPT_BACK_LOSS, "eval_loss"),
     (Text("learning rate", "学习率"), "learning_rate"),
     (Text("tokens / s", "词元/秒"), "tokens_per_second"),
     (Text("memory", "内存"), "memory_bytes"),
@@ -42,7 +42,10 @@ _AT_STEP = Text("step {step}", "第 {step} 步")
 _NOW = Text("now, step {step}", "现在，第 {step} 步")
 _AFTER = Text("after training, step {step}", "训练后，第 {step} 步")
 _NO_ANSWER = Text("(no answer)", "（没有回答）")
-_NEXT_ANSWER = Text("The next answer comes at the next evaluation.", "下次评估时会有新的回答。")
+_IN_TRAINING = Text("in training", "训练中")
+_AT = Text("at step {step}", "第 {step} 步时")
+_SOON = Text("This answer comes in a moment.", "马上就会有这个回答。")
+_THEN = Text("This answer comes then.", "到那时会有这个回答。")
 _NO_LATER = Text("The run ended before the next answer.", "运行在下一次回答之前就结束了。")
 _QUESTIONS = Text("Before and after", "训练前后对比")
 
@@ -89,36 +92,35 @@ _FAILED = Text("This run failed.", "这个运行失败了。")
 _SEE_LOG = Text("The log below has the details.", "详情见下方日志。")
 
 
-def choices(records: Sequence[Any], lang: str) -> list[tuple[str, str]]:
-    """Runs as a list of runs shows them: name, state, date; and their ids."""
-    dates = when_each(records)
-    return [(f"{run.name} · {status_word(run.status).to(lang)} · {dates[run.id]}", run.id) for run in records]
+def choices(records: Sequence[Any], names: Mapping[str, str], lang: str) -> list[tuple[str, str]]:
+    """Runs as a list of runs shows them: name (of `name_each`), state, date; and their ids."""
+    return [(f"{names[run.id]} · {status_name(run.status).to(lang)} · {when(run.created)}", run.id) for run in records]
 
 
-def when_each(records: Sequence[Any]) -> dict[str, str]:
-    """The date of each run by its id, as exact as it takes to tell runs of the same name apart."""
-    minutes = Counter((run.name, when(run.created)) for run in records)
-    seconds: Counter[tuple[str, str]] = Counter()
+def name_each(records: Sequence[Any], data: Mapping[str, Text], lang: str) -> dict[str, str]:
+    """The name of each run by its id; those of the same name get a number, oldest first, and how and on what they learn.
+
+    Args:
+        records: all runs, so that a run has the same number in every list.
+        data: what people call the data sets, by id.
+    """
+    alike = Counter(run.name for run in records)
+    numbers: Counter[str] = Counter()
     found = {}
     for run in sorted(records, key=lambda run: (run.created, run.id)):
-        found[run.id] = when(run.created)
-        if minutes[run.name, found[run.id]] > 1:
-            exact = when(run.created, seconds=True)
-            seconds[run.name, exact] += 1
-            number = seconds[run.name, exact]
-            found[run.id] = f"{exact} ({number})" if number > 1 else exact
+        found[run.id] = run.name
+        if alike[run.name] > 1:
+            numbers[run.name] += 1
+            how = f"{run.method.upper()} {ADAPTERS.get(run.adapter, '')}".strip()
+            learned = data.get(run.dataset, same(run.dataset)).to(lang)
+            found[run.id] = f"{run.name} ({numbers[run.name]}) · {how} · {learned}"
     return found
 
 
-def status_word(status: str) -> Text:
-    """A run's state as people say it."""
-    return STATUS.get(status, Text(status, status))
-
-
-def when(iso: str, seconds: bool = False) -> str:
+def when(iso: str) -> str:
     """A time of the record, on this machine's clock: `11-20 14:05`."""
     try:
-        return datetime.fromisoformat(iso).astimezone().strftime("%m-%d %H:%M:%S" if seconds else "%m-%d %H:%M")
+        return datetime.fromisoformat(iso).astimezone().strftime("%m-%d %H:%M")
     except ValueError:
         return iso
 
@@ -133,7 +135,7 @@ def headline(record: Any, view: RunView, lang: str, base: str = "") -> html.Mark
         model=base or record.base_model,
     )
     step, total = _step(record, view), view.last.get("total_steps") or record.total_steps
-    left = status_word(record.status).to(lang)
+    left = status_name(record.status).to(lang)
     left = left[:1].upper() + left[1:]
     share: float | None = step / total if total else 0.0
     if record.active and view.stage is not None:
@@ -146,10 +148,13 @@ def headline(record: Any, view: RunView, lang: str, base: str = "") -> html.Mark
     return html.join([html.lead(about.to(lang)), html.Markup(f'<div class="card">{bar}</div>')])
 
 
-def tiles(view: RunView, lang: str) -> html.Markup:
-    """The numbers that people look at."""
-    now = {**view.last, "loss": view.loss.recent()}
-    helps = {"loss": _MEAN.to(lang)}
+def tiles(record: Any, view: RunView, lang: str) -> html.Markup:
+    """The numbers that people look at; the loss of a run that is over is the one that its record keeps."""
+    total = view.last.get("total_steps") or record.total_steps
+    now = {**view.last, "loss": view.loss.recent(recent_steps(int(total or 0)))}
+    if not record.active and record.train_loss is not None:
+        now["loss"] = record.train_loss
+    helps = {"loss": _MEAN.to(lang), "eval_loss": _CHECKED.to(lang)}
     return html.kpis((label.to(lang), number(key, now.get(key)), helps.get(key, "")) for label, key in _TILES)
 
 
@@ -182,29 +187,69 @@ def sentence(record: Any, view: RunView, lang: str, ahead: str = "") -> html.Mar
     return html.join(part for part in parts if part)
 
 
-def answers(record: Any, view: RunView, lang: str) -> html.Markup:
-    """First and latest answer to each of the person's questions, side by side; empty without questions."""
-    if not view.answers:
+def answers(record: Any, view: RunView, lang: str, asked: Sequence[str] = (), every: int | None = None) -> html.Markup:
+    """First and latest answer to each of the person's questions, side by side; empty without questions.
+
+    Those that changed come first when the run is over: they are what people look for.
+
+    Args:
+        asked: the run's questions, for those that have no answer yet.
+        every: after how many steps each is asked again; 0 is a tenth of all, None only at the end.
+    """
+    said = list(view.answers.values())
+    if record.active:
+        following = _next_asked(record, view, every)
+        waiting = [question for question in asked if question not in view.answers]
+        cards = [_pair(record, one, lang, following) for one in said]
+        cards += [_awaited(question, following, lang) for question in waiting]
+    else:
+        cards = [_pair(record, one, lang) for one in sorted(said, key=lambda one: one.first[1] == one.latest[1])]
+    if not cards:
         return html.Markup("")
-    cards = [_pair(record, said, lang) for said in view.answers.values()]
     return html.join([html.Markup(f"<h3>{html.esc(_QUESTIONS.to(lang))}</h3>"), *cards])
 
 
-def _pair(record: Any, said: Answers, lang: str) -> html.Markup:
+def _next_asked(record: Any, view: RunView, every: int | None) -> int | None:
+    total = int(view.last.get("total_steps") or record.total_steps or 0)
+    if every is None or not total:
+        return total or None
+    every = every or evaluate_every(total)
+    return min((_step(record, view) // every + 1) * every, total)
+
+
+def _pair(record: Any, said: Answers, lang: str, following: int | None = None) -> html.Markup:
     step, text = said.first
     left = _answer((_BEFORE if step == 0 else _AT_STEP.with_(step=step)).to(lang), text, lang)
     step, text = said.latest
-    if said.latest is said.first:
-        right = html.card("", (_NEXT_ANSWER if record.active else _NO_LATER).to(lang))
-    else:
+    if said.latest is not said.first:
         right = _answer((_NOW if record.active else _AFTER).with_(step=step).to(lang), text, lang)
-    question = html.Markup(f'<p class="question">{html.esc(said.question)}</p>')
-    return html.join([question, html.two(left, right)])
+    else:
+        right = _coming(following, lang) if record.active else html.card("", _NO_LATER.to(lang))
+    return _asked(said.question, left, right)
+
+
+def _awaited(question: str, following: int | None, lang: str) -> html.Markup:
+    """A question that nobody has answered yet."""
+    return _asked(question, _empty(_BEFORE.to(lang), _SOON.to(lang)), _coming(following, lang))
+
+
+def _asked(question: str, left: html.Markup, right: html.Markup) -> html.Markup:
+    return html.join([html.Markup(f'<p class="question">{html.esc(question)}</p>'), html.two(left, right)])
+
+
+def _coming(step: int | None, lang: str) -> html.Markup:
+    if step is None:
+        return _empty(_IN_TRAINING.to(lang), _SOON.to(lang))
+    return _empty(_AT.with_(step=step).to(lang), _THEN.to(lang))
 
 
 def _answer(label: str, text: str, lang: str) -> html.Markup:
     shown = text.strip() or _NO_ANSWER.to(lang)
     return html.Markup(f'<div class="card answer"><p>{html.esc(label)}</p><div>{html.esc(shown)}</div></div>')
+
+
+def _empty(label: str, promise: str) -> html.Markup:
+    return html.Markup(f'<div class="card answer to-come"><p>{html.esc(label)}</p><div>{html.esc(promise)}</div></div>')
 
 
 def _stage(stage: dict[str, Any], lang: str) -> tuple[str, float | None]:

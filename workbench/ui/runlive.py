@@ -52,8 +52,8 @@ class RunPieces:
 
     def tiles(self, run_id: str, lang: str) -> html.Markup:
         """The numbers."""
-        with self._look(run_id) as (_, watched):
-            return runhtml.tiles(watched.view, lang)
+        with self._look(run_id) as (record, watched):
+            return runhtml.tiles(record, watched.view, lang)
 
     def chart(self, run_id: str, lang: str) -> dict[str, Any]:
         """What `chart.js` draws."""
@@ -71,7 +71,8 @@ class RunPieces:
     def answers(self, run_id: str, lang: str) -> html.Markup:
         """First and latest answers."""
         with self._look(run_id) as (record, watched):
-            return runhtml.answers(record, watched.view, lang)
+            asked, every = self.engine.asked(run_id) if record.active else ((), None)
+            return runhtml.answers(record, watched.view, lang, asked, every)
 
     def log(self, run_id: str, lang: str) -> html.Markup:
         """The end of the log."""

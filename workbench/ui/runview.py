@@ -71,13 +71,11 @@ class Curve:
             self._buckets[-1].last = step
             self._buckets[-1].count = self._width
 
-    def recent(self, share: float = 0.1) -> float | None:
-        """The mean over the last `share` of the steps, at least one; None without any. One batch alone says little."""
+    def recent(self, steps: int) -> float | None:
+        """The mean over the last so many steps; None without any."""
         if not self._buckets:
             return None
-        last = self._buckets[-1].last
-        began = last - max(1.0, last * share)
-        late = [bucket for bucket in self._buckets if bucket.last > began]
+        late = [bucket for bucket in self._buckets if bucket.last > self._buckets[-1].last - steps]
         return sum(bucket.mean * bucket.count for bucket in late) / sum(bucket.count for bucket in late)
 
     def points(self) -> list[tuple[float, float]]:

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.text import Text
+from workbench.ui import runhtml
 from workbench.ui.shell import QUIET, Shell
 
 # For handlers that may refuse: Gradio shows an error's message only for events that went through its queue.
@@ -32,6 +33,13 @@ def on_open(shell: Shell, tab_id: str, handler: Callable[..., Any], inputs: Any 
     """Call `handler` when the tab is opened, by a click or by `shell.go`. Call in `bind`, when all tabs exist."""
     tab = next(child for child in shell.tabs.children if getattr(child, "id", None) == tab_id)
     return tab.select(shell.safe(handler), inputs, outputs, **QUIET)
+
+
+def run_names(engine: Any, lang: str) -> dict[str, str]:
+    """What each run is called in the lists of runs, by its id."""
+    runs = engine.runs()
+    alike = len({run.name for run in runs}) < len(runs)  # else the data sets' names are not needed
+    return runhtml.name_each(runs, {info.id: info.name for info in engine.data.list()} if alike else {}, lang)
 
 
 def on_tab_change(shell: Shell, handler: Callable[..., Any], inputs: Sequence[Any]) -> None:

@@ -18,7 +18,7 @@ from workbench.ui import html, runhtml
 from workbench.ui.conversation import BASE, MAX_QUESTION, TUNED, Conversation, Turn
 from workbench.ui.rowhtml import error as error_html
 from workbench.ui.shell import QUIET, Shell
-from workbench.ui.tabtools import on_open, panel
+from workbench.ui.tabtools import on_open, panel, run_names
 
 ID = "chat"
 ORDER = 60
@@ -131,12 +131,12 @@ def bind(shell: Shell) -> None:
 def targets(engine: Any, lang: str) -> list[tuple[str, str]]:
     """All that can be talked to: runs that have something to say, newest first, then models."""
     found, runs = [], engine.runs()
-    dates = runhtml.when_each(runs)
+    names = run_names(engine, lang)
     for run in runs:
         if run.status == "running":
-            found.append((_LIVE_CHOICE.with_(name=run.name).to(lang), run.id))
+            found.append((_LIVE_CHOICE.with_(name=names[run.id]).to(lang), run.id))
         elif run.finished_well:
-            found.append((_RUN_CHOICE.with_(name=run.name, date=dates[run.id]).to(lang), run.id))
+            found.append((_RUN_CHOICE.with_(name=names[run.id], date=runhtml.when(run.created)).to(lang), run.id))
     for model in engine.models.list():
         if model.problem is None:
             found.append((_MODEL_CHOICE.with_(name=model.name).to(lang), model.id))

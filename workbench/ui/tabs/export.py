@@ -12,9 +12,10 @@ import gradio as gr
 
 from workbench.config.errors import StopRequested
 from workbench.config.text import Text
+from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
 from workbench.ui import html, runhtml
 from workbench.ui.shell import QUIET, Shell
-from workbench.ui.tabtools import on_open, panel, reported
+from workbench.ui.tabtools import on_open, panel, reported, run_names
 
 ID = "export"
 ORDER = 50
@@ -69,11 +70,7 @@ _NO_CARD = Text(
 _NEXT = Text("Next: chat", "下一步：聊天")
 _BASE = Text("base model", "基座模型")
 _DATA = Text("data set", "数据集")
-_FACTS = (
-    (Text("method", "方法"), lambda run: run.method.upper()),
-    (Text("loss", "损失"), lambda run: runhtml.number("loss", run.train_loss)),
-    (Text("evaluation loss", "评估损失"), lambda run: runhtml.number("eval_loss", run.eval_loss)),
-)
+_METHOD = Text("method", "方法")
 
 
 class Making:
@@ -140,6 +137,14 @@ def bind(shell: Shell) -> None:
     on_open(shell, ID, _shower(shell), shell.run, shell.shared["export.tab"]["outputs"])
 
 
+def losses(run: Any, lang: str) -> list[tuple[str, str]]:
+    """Both losses at the end of a run, each with its name."""
+    return [
+        (RECENT_LOSS.to(lang), runhtml.number("loss", run.train_loss)),
+        (KEPT_BACK_LOSS.to(lang), runhtml.number("eval_loss", run.eval_loss)),
+    ]
+
+
 def _shower(shell: Shell) -> Any:
     def show(wanted: str, request: gr.Request) -> Any:
         lang = shell.lang(request)
@@ -149,13 +154,14 @@ def _shower(shell: Shell) -> Any:
         run = next((run for run in runs if run.id == wanted), runs[0])
         whole = run.adapter == "none"
         base = _name(shell.engine.models.list(), run.base_model, lang)
-        known = [(label.to(lang), value(run)) for label, value in _FACTS]
         data = _name(shell.engine.data.list(), run.dataset, lang)
-        tiles = html.kpis([(_BASE.to(lang), base), (_DATA.to(lang), data), *known])
+        tiles = html.kpis(
+            [(_BASE.to(lang), base), (_DATA.to(lang), data), (_METHOD.to(lang), run.method.upper()), *losses(run, lang)]
+        )
         return [
             gr.Column(visible=False),
             gr.Column(visible=True),
-            gr.Dropdown(choices=runhtml.choices(runs, lang), value=run.id),
+            gr.Dropdown(choices=runhtml.choices(runs, run_names(shell.engine, lang), lang), value=run.id),
             tiles,
             gr.Column(visible=not whole),
             html.card(_ADAPTER.to(lang), _ADAPTER_ABOUT.with_(base=base).to(lang)),

@@ -17,7 +17,7 @@ from workbench.config.text import Text
 from workbench.ui import chart, html, runhtml
 from workbench.ui.runlive import RunPieces
 from workbench.ui.shell import QUIET, Shell
-from workbench.ui.tabtools import TOLD, confirm, on_open, on_tab_change, panel
+from workbench.ui.tabtools import TOLD, confirm, on_open, on_tab_change, panel, run_names
 
 ID = "run"
 ORDER = 40
@@ -62,7 +62,7 @@ class RunPage:
 
 
 def build(shell: Shell) -> None:
-    """List of runs, state, numbers, chart, answers, buttons, log."""
+    """List of runs, state, buttons, answers, numbers, chart, log."""
     shell.lead(_LEAD)
     page = gr.State(RunPage())
     with gr.Column(visible=False, elem_id="run-empty") as empty:
@@ -72,14 +72,15 @@ def build(shell: Shell) -> None:
     with gr.Column(visible=False, elem_id="run-full") as full:
         choice = gr.Dropdown([], label=shell.text(_RUN), elem_id="run-choice", filterable=False)
         status = panel("run-status")
-        tiles = panel("run-tiles")
-        curves = chart.loss_chart("run-chart")
         note = panel("run-note")
         with gr.Row():
             stop = gr.Button(shell.text(_STOP), scale=0, min_width=200, elem_id="run-stop", interactive=False)
             resume = gr.Button(shell.text(_RESUME), scale=0, min_width=140, elem_id="run-resume", interactive=False)
             talk = gr.Button(shell.text(_TALK), variant="primary", scale=0, min_width=180, elem_id="run-talk")
+        # Before the numbers: people judge by reading answers, and find them without scrolling.
         answers = panel("run-answers")
+        tiles = panel("run-tiles")
+        curves = chart.loss_chart("run-chart")
         with gr.Accordion(shell.text(_LOG), open=False, elem_id="run-log-fold"):
             log = panel("run-log")
         with gr.Row():
@@ -138,7 +139,7 @@ def _differences(shell: Shell, page: RunPage, chosen: str, lang: str) -> Any:
         empty = page.changed("empty", True, gr.Column(visible=True))
         return [empty, page.changed("full", False, gr.Column(visible=False)), *[gr.skip()] * 11]
     moved, page.run_id = record.id != page.run_id, record.id
-    choices = runhtml.choices(records, lang)
+    choices = runhtml.choices(records, run_names(shell.engine, lang), lang)
     shown = [
         page.changed("empty", False, gr.Column(visible=False)),
         page.changed("full", True, gr.Column(visible=True)),
@@ -185,9 +186,10 @@ def _bind_delete(shell: Shell, page: gr.State, sure: Any) -> None:
         record = shell.engine.run(state.run_id)
         if record.active:
             raise WorkbenchError(_STILL_ACTIVE)
-        dates = runhtml.when_each(shell.engine.runs())
-        question = _ASK_DELETE.with_(name=record.name, date=dates.get(record.id, runhtml.when(record.created)))
-        return gr.Column(visible=True), html.esc(question.to(shell.lang(request))), record.id
+        lang = shell.lang(request)
+        name = run_names(shell.engine, lang).get(record.id, record.name)
+        question = _ASK_DELETE.with_(name=name, date=runhtml.when(record.created))
+        return gr.Column(visible=True), html.esc(question.to(lang)), record.id
 
     def delete(state: RunPage, asked: str) -> Any:
         if asked == state.run_id:  # the question was about the run that is still shown

@@ -1,0 +1,79 @@
+"""How runs are listed, and what is said of their answers and numbers before, during and after; without a browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.test_ui_tabs import metrics, record
+from workbench.config.text import Text
+from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS, TRAINING_LOSS
+from workbench.ui import chart, runhtml
+from workbench.ui.runview import RunView
+from workbench.ui.tabs import export
+
+DATA = {"pirate-voice": Text("A pirate's voice", "海盗口吻"), "polite": Text("Polite", "礼貌")}
+
+
+def answered(*answers: tuple[int, str, str]) -> RunView:
+    view = RunView()
+    view.feed(
+        {"seq": seq, "type": "sample", "step": step, "question": question, "answer": answer}
+        for seq, (step, question, answer) in enumerate(answers, 1)
+    )
+    return view
+
+
+def test_runs_of_the_same_name_are_told_apart_by_number_method_and_data() -> None:
+    runs = [
+        record(id="c", name="Pirate", method="dpo", dataset="polite", created="2026-11-20T12:00:00+00:00"),
+        record(id="b", name="Pirate", adapter="none", created="2026-11-20T12:00:00+00:00"),
+        record(id="a", name="Pirate", created="2026-11-20T12:00:00+00:00"),
+        record(id="d", name="Other", dataset="gone"),
+    ]
+    assert runhtml.name_each(runs, DATA, "en") == {
+        "a": "Pirate (1) · SFT LoRA · A pirate's voice",
+        "b": "Pirate (2) · SFT · A pirate's voice",
+        "c": "Pirate (3) · DPO LoRA · Polite",
+        "d": "Other",
+    }
+    names = runhtml.name_each(runs, DATA, "zh")
+    assert "海盗口吻" in names["a"]
+    labels = [label for label, _ in runhtml.choices(runs[1:], names, "zh")]
+    assert labels[0].startswith("Pirate (2) · ") and "训练中" in labels[0]
+
+
+@pytest.mark.parametrize(("every", "at"), [(100, 100), (0, 33), (None, 324), (400, 324)])
+def test_answers_that_are_not_there_yet_say_when_they_come(every: int | None, at: int) -> None:
+    view = answered((0, "Sky?", "Blue."))
+    view.feed([metrics(2, 7, loss=1.0) | {"total_steps": 324}])
+    made = runhtml.answers(record(), view, "en", ("Sky?", "Sea?"), every)
+    assert made.count(f"at step {at}<") == 2 and "Blue." in made and "Sea?" in made
+    assert "comes in a moment" in made.split("Sea?")[1]
+    assert f"第 {at} 步时" in runhtml.answers(record(), view, "zh", ("Sky?",), every)
+
+
+def test_before_the_first_step_every_question_is_there_and_nothing_is_after_a_run_that_asked_none() -> None:
+    made = runhtml.answers(record(), RunView(), "en", ("Sky?", "Sea?"), 0)
+    assert made.count("comes in a moment") == 4 and made.index("Sky?") < made.index("Sea?")
+    assert runhtml.answers(record(), RunView(), "en") == ""
+    assert runhtml.answers(record(status="failed"), RunView(), "en", ("Sky?",), 0) == ""
+
+
+def test_at_the_end_of_a_run_the_changed_answers_come_first() -> None:
+    view = answered((0, "One?", "1"), (0, "Two?", "2"), (9, "One?", "1"), (9, "Two?", "Two, matey!"))
+    during, after = (runhtml.answers(record(status=status), view, "en") for status in ("running", "completed"))
+    assert during.index("One?") < during.index("Two?") and after.index("Two?") < after.index("One?")
+
+
+def test_each_loss_has_one_name_on_every_tab() -> None:
+    view, run = RunView(), record(status="completed", train_loss=0.991, eval_loss=1.25, total_steps=15)
+    view.feed([metrics(n, n, loss=float(n)) for n in range(1, 16)])
+    for lang in ("en", "zh"):
+        tiles = runhtml.tiles(run, view, lang)
+        shown = dict(export.losses(run, lang))
+        assert shown == {RECENT_LOSS.to(lang): "0.991", KEPT_BACK_LOSS.to(lang): "1.250"}
+        for name in shown:
+            assert f"<small>{name}</small>" in tiles
+        assert "<b>0.991</b>" in tiles  # the one that Export shows, not another mean
+        names = [line["name"] for line in chart.drawing(view, lang)["series"]]
+        assert names == [TRAINING_LOSS.to(lang), KEPT_BACK_LOSS.to(lang)]

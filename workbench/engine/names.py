@@ -1,0 +1,30 @@
+"""What a run's states and numbers are called, on the page and on the command line."""
+
+from __future__ import annotations
+
+from workbench.config.text import Text, same
+
+STATUS_NAMES = {
+    "queued": Text("waiting", "排队中"),
+    "running": Text("training", "训练中"),
+    "stopping": Text("stopping", "正在停止"),
+    "completed": Text("finished", "已完成"),
+    "stopped": Text("stopped", "已停止"),
+    "failed": Text("failed", "失败"),
+    "interrupted": Text("interrupted", "被中断"),
+}
+
+# Two losses, each named for what it is: one falls also where a model only learns by heart, the other one does not.
+TRAINING_LOSS = Text("training loss", "训练损失")
+RECENT_LOSS = Text("training loss, last steps", "训练损失（最近几步）")
+KEPT_BACK_LOSS = Text("loss on rows kept back", "留出样本的损失")
+
+
+def status_name(status: str) -> Text:
+    """A run's state in words."""
+    return STATUS_NAMES.get(status, same(status))
+
+
+def recent_steps(total: int) -> int:
+    """Over how many of the last steps the training loss is averaged: a tenth of all. One batch alone says little."""
+    return max(1, total // 10)
