@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.homes import make_home, tiny_config
+from tests.homes import WAIT, make_home, tiny_config
 from workbench.config.errors import WorkbenchError
-from workbench.engine import Engine
+from workbench.engine import Engine, checks
 from workbench.engine.boundary import explain, is_disk_full
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
@@ -34,15 +36,35 @@ def stopped(engine, *, checkpoint: bool) -> str:
     return run
 
 
-def test_the_same_start_from_two_tabs_is_one_run(engine):
-    assert engine.submit(tiny_config()) == engine.submit(tiny_config())
-    assert len(engine.runs()) == 1
+def test_the_same_click_from_many_threads_is_one_run(engine, monkeypatch):
+    check, everybody = checks.check, threading.Barrier(6)
+
+    def slow_check(*given, **rest):
+        everybody.wait(WAIT)  # all have asked before the first is answered
+        return check(*given, **rest)
+
+    monkeypatch.setattr(checks, "check", slow_check)
+    with ThreadPoolExecutor(6) as pool:
+        started = [pool.submit(engine.submit, tiny_config(), "a click") for _ in range(6)]
+    assert len({start.result() for start in started}) == 1 == len(engine.runs())
 
 
-def test_the_same_start_after_the_first_is_over_is_another_run(engine):
-    first = engine.submit(tiny_config())
+@pytest.mark.parametrize("clicks", [("one", "another"), ("", "")])
+def test_two_clicks_are_two_runs_even_at_once(engine, clicks):
+    assert len({engine.submit(tiny_config(), click) for click in clicks}) == 2
+
+
+def test_a_click_that_asks_for_something_else_is_another_run(engine):
+    first = engine.submit(tiny_config(), "a click")
+    assert engine.submit(tiny_config(output={"name": "changed"}), "a click") != first
+
+
+def test_a_click_is_known_while_its_run_is_there(engine):
+    first = engine.submit(tiny_config(), "a click")
     engine.store.update(first, status="completed")
-    assert engine.submit(tiny_config()) != first
+    assert engine.submit(tiny_config(), "a click") == first, "its answer was lost on the way"
+    engine.delete(first)
+    assert engine.submit(tiny_config(), "a click") != first
 
 
 def test_of_two_who_resume_at_once_one_succeeds(engine, monkeypatch):
@@ -139,12 +161,53 @@ def test_what_nobody_expected_is_still_a_sentence_in_both_languages():
     assert "KeyError" in problem.message.to("zh") and problem.hint is not None
 
 
-def test_a_worker_that_trips_over_one_run_takes_the_next():
+@pytest.mark.parametrize("mb", [(3, 9.4), (1240, 1260), (0, 20), (999.96, 1000), (0.0001, 0.0009)])
+def test_the_room_that_is_missing_is_told_in_sizes_that_differ(tmp_path, monkeypatch, mb):
+    from workbench.config import disk
+
+    free, needed = (int(value * 1e6) for value in mb)
+    monkeypatch.setattr(disk, "free_bytes", lambda path: free)
+    for lang in ("en", "zh"):
+        said = disk.disk_full(tmp_path, needed).message.to(lang)
+        sizes = re.findall(r"[0-9.]+ [KMG]?B", said)
+        assert len(sizes) == 3 and not sizes[2].startswith("0.0"), said
+        assert "0.0 GB" not in said
+
+
+ENDINGS = [RuntimeError("not expected"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)
+def test_what_ends_a_training_fails_that_run_and_the_next_one_trains(home, monkeypatch, ending):
+    from workbench.engine import training
+
+    train = training.train
+
+    def trip(job):
+        if job.config.output.name == "bad":
+            raise ending
+        return train(job)
+
+    monkeypatch.setattr(training, "train", trip)
+    engine = Engine(home)
+    try:
+        bad = engine.submit(tiny_config(output={"name": "bad"}))
+        good = engine.submit(tiny_config(optimization={"max_steps": 1}))
+        assert engine.wait(bad, WAIT) and engine.wait(good, WAIT)
+        failed = engine.run(bad)
+        assert failed.status == "failed" and type(ending).__name__ in failed.error["message"]["zh"]
+        assert engine.run(good).status == "completed"
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)
+def test_a_worker_that_trips_over_one_run_takes_the_next(ending):
     done = []
 
     def work(run_id: str, stop: threading.Event) -> None:
         if run_id == "bad":
-            raise RuntimeError("not expected")
+            raise ending
         done.append(run_id)
 
     worker = Worker(work)

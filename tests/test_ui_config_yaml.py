@@ -28,7 +28,7 @@ def test_every_widget_set_to_another_value_is_found_in_config_yaml(tmp_path, mon
         page = build(engine)
         values, wanted = filled(page.shell.shared["train.form"], kind)
         begin, _, _ = page.shell.shared["train.begin"]
-        begin({}, *values, request=Asked())
+        begin("", {}, *values, request=Asked())
         (run,) = engine.runs()
         written = yaml.safe_load((engine.store.path(run.id) / "config.yaml").read_text(encoding="utf-8"))
         for path, value in wanted.items():

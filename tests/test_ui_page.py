@@ -92,8 +92,8 @@ def test_every_setting_has_a_widget_and_every_widget_reaches_the_run(page: gr.Bl
     expected = {setting.path for setting in knobs(RunConfig)} | {s.path for s in knobs(options_of(kind), "method.")}
     assert set(wanted) == expected
     begin, inputs, outputs = page.shell.shared["train.begin"]
-    assert len(inputs) == 1 + len(values)
-    result = begin({}, *values, request=Asked())
+    assert len(inputs) == 2 + len(values)
+    result = begin("", {}, *values, request=Asked())
     assert len(result) == len(outputs)
     (config,) = engine.submitted
     got = config.values()
@@ -102,6 +102,17 @@ def test_every_setting_has_a_widget_and_every_widget_reaches_the_run(page: gr.Bl
         assert got[section][name] == value, path
         if path != KIND:
             assert value != next(f.setting.default for f in form.fields if f.setting.path == path), path
+
+
+def test_start_pressed_again_before_its_answer_is_one_run_and_after_it_another(page: gr.Blocks, form: Form) -> None:
+    engine, values = page.shell.engine, form.show(RunConfig().values())
+    engine.submitted.clear()
+    begin, _, outputs = page.shell.shared["train.begin"]
+    run, click = outputs.index(page.shell.run), -1
+    first, again = (begin("a click", {}, *values, request=Asked()) for _ in range(2))
+    assert first[run] == again[run] and len(engine.submitted) == 1
+    assert len({"a click", first[click], again[click]}) == 3
+    assert begin(first[click], {}, *values, request=Asked())[run] != first[run]
 
 
 def test_a_shown_config_reads_back_as_itself(form: Form) -> None:
@@ -147,7 +158,7 @@ def test_a_wrong_value_is_said_at_its_field_and_starts_nothing(
         if section is not None:
             assert result[len(form.fields) + section]["open"] is True
     begin, _, _ = page.shell.shared["train.begin"]
-    begin({}, *values, request=Asked())
+    begin("", {}, *values, request=Asked())
     assert not engine.submitted
 
 

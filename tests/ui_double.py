@@ -67,6 +67,7 @@ class FakeEngine:
         self.warmed = self.closed = False
         self._runs: dict[str, _Run] = {}
         self._lock = threading.RLock()
+        self._clicks: dict[str, str] = {}
 
     # -- before a run -------------------------------------------------------------------------------------------------
 
@@ -151,13 +152,15 @@ class FakeEngine:
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def submit(self, config: RunConfig) -> str:
+    def submit(self, config: RunConfig, click: str = "") -> str:
         """Start a run."""
         problems = self.check(config)
         if problems:
             first = problems[0]
             raise WorkbenchError(first.message, first.hint, first.field, problems=tuple(problems))
         with self._lock:
+            if click in self._clicks:
+                return self._clicks[click]
             self.submitted.append(config)
             run_id = f"20261120-12{len(self._runs):04d}-starter-{config.method.kind}-0a1b"
             now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -167,6 +170,8 @@ class FakeEngine:
                 adapter=config.adapter.kind, total_steps=STEPS,
             )  # fmt: skip
             run = self._runs[run_id] = _Run(record, config, time.monotonic())
+            if click:
+                self._clicks[click] = run_id
             self._event(run, type="status", status="queued")
             self._begin_next()
             return run_id

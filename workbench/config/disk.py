@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text
+from workbench.config.text import Text, size
 
 ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,95}$")
 
@@ -114,14 +114,14 @@ def _wrong_place(error: OSError, path: Path) -> Text | None:
 
 def disk_full(path: Path, needed: int | None = None) -> WorkbenchError:
     """The error for a disk without room; `needed` in bytes when it is known."""
-    free = free_bytes(path) / 1e9
-    if needed is None:
-        message = Text("the disk is full ({free:.1f} GB left)", "磁盘已满（剩余 {free:.1f} GB）").with_(free=free)
+    free = free_bytes(path)
+    if needed is None or needed <= free:
+        message = Text("the disk is full ({free} left)", "磁盘已满（剩余 {free}）").with_(free=size(free))
     else:
         message = Text(
-            "the disk has {free:.1f} GB left, this needs about {needed:.1f} GB",
-            "磁盘剩余 {free:.1f} GB，这里大约需要 {needed:.1f} GB",
-        ).with_(free=free, needed=needed / 1e9)
+            "the disk has {free} left, this needs about {needed}: {missing} more",
+            "磁盘剩余 {free}，这里大约需要 {needed}，还差 {missing}",
+        ).with_(free=size(free), needed=size(needed), missing=size(needed - free))
     return WorkbenchError(
         message,
         Text(

@@ -65,3 +65,12 @@ def listed(names: Iterable[str | Text]) -> Text:
     if not texts:
         return same("-")
     return functools.reduce(lambda before, name: _ONE_MORE.with_(before=before, name=name), texts)
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: `1.1 GB`."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB" if count < 100 else f"{count:.0f} GB"

@@ -12,6 +12,10 @@ from workbench.config.text import Text
 
 logger = logging.getLogger("workbench")
 
+# What may end a job: any error, and what a library raises to end the whole program, which on a thread ends that thread
+# without a word. Ctrl-C is here, too: Python raises it in the main thread only, so in a job a library has raised it.
+ENDINGS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
+
 
 def explain(error: BaseException, place: Path | None = None) -> Problem:
     """What to tell a person about an exception of a job; the traceback belongs into the log.
@@ -33,15 +37,30 @@ def explain(error: BaseException, place: Path | None = None) -> Problem:
     if is_disk_full(error):
         full = disk_full(place or Path.cwd())
         return Problem(full.message, full.hint)
+    if not isinstance(error, Exception):
+        return Problem(
+            Text(
+                "a library wanted to end the whole program ({kind}: {detail})",
+                "某个库想要结束整个程序（{kind}：{detail}）",
+            ).with_(kind=type(error).__name__, detail=_first_line(error)),
+            Text(
+                "Only this was ended. The log says where it came from; what was saved is kept.",
+                "只结束了这一项。日志里有它的来源；已保存的内容都还在。",
+            ),
+        )
     return Problem(
         Text("something unexpected went wrong ({kind}: {detail})", "出现意外错误（{kind}：{detail}）").with_(
-            kind=type(error).__name__, detail=(str(error).strip().splitlines() or ["-"])[0][:200]
+            kind=type(error).__name__, detail=_first_line(error)
         ),
         Text(
             "The log holds the details; please report it with them. What was saved is kept.",
             "详情见日志，请连同日志一起反馈。已保存的内容都还在。",
         ),
     )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["-"])[0][:200]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.text import Text
-from workbench.engine.boundary import explain, logger
+from workbench.engine.boundary import ENDINGS, explain, logger
 from workbench.engine.desk import Desk
 from workbench.engine.hardware import physical_cores
 from workbench.engine.lease import Lease
@@ -83,7 +83,7 @@ class Chats:
                 if not stop.is_set():
                     _say(model, tokenizer, messages, chosen, tuned=tuned, say=pieces.put, stop=stop)
                 pieces.put(None)
-            except Exception as error:  # noqa: BLE001 - handed to the thread that asked, which is the boundary
+            except ENDINGS as error:  # noqa: BLE001 - handed to the thread that asked, which is the boundary
                 pieces.put(error)
 
         if run_id is not None and self._desk.run_id == run_id:

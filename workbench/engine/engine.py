@@ -8,7 +8,6 @@ otherwise. Nothing heavy is imported until something is loaded or trained.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from workbench.engine.worker import Worker
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
 
-DOUBLE_CLICK = 2.0  # seconds in which the same Start again, also in another tab, means the same run
+CLICKS_KEPT = 256  # the newest Starts that are known again
 SAVE_SECONDS = 60.0  # how long closing waits for a running training to save itself
 
 
@@ -62,7 +61,7 @@ class Engine:
         self._jobs = RunJobs(self.store, self.models, self.data, self._lease, self._desk, self._chats)
         self._worker = Worker(self._jobs.work)
         self._starting = threading.Lock()
-        self._just_started: tuple[RunConfig, str, float] | None = None
+        self._clicks: dict[str, tuple[RunConfig, str]] = {}  # what each Start asked for, and the run that it began
         self._views = views.Views(self.models, self.data)
         self._merging = ""  # the run whose model folder is being made
         if not read_only:
@@ -111,8 +110,12 @@ class Engine:
             config, self.models, self.data, self.home, self.store.all(), allow_paths=self.allow_paths
         )
 
-    def submit(self, config: RunConfig) -> str:
-        """Queue a run; its id. The same run is not queued twice by two clicks on the same Start.
+    def submit(self, config: RunConfig, click: str = "") -> str:
+        """Queue a run; its id.
+
+        Args:
+            click: what tells one Start from another: made anew by the door for each that a person means. The same one
+                again, however late and from how many threads, with the same settings, is the run that it began; "" never is.
 
         Raises:
             WorkbenchError: with all problems, before anything is written.
@@ -122,11 +125,9 @@ class Engine:
         model = self.models.resolve(config.model.base, self.allow_paths)
         loaded = self.data.load(config.data.train, allow_paths=self.allow_paths)
         with self._starting:
-            if self._just_started is not None:
-                same, run_id, when = self._just_started
-                just_now = same == config and time.monotonic() - when < DOUBLE_CLICK
-                if just_now and self.is_run(run_id) and self.store.get(run_id).active:
-                    return run_id
+            asked, begun = self._clicks.get(click, (None, ""))
+            if asked == config and self.is_run(begun):
+                return begun
             record = self.store.create(
                 config,
                 model_id=model.folder.name if model.shipped is False else model.id,
@@ -134,7 +135,10 @@ class Engine:
                 dataset_fingerprint=loaded.fingerprint,
                 base_fingerprint=fingerprint(model.folder),
             )
-            self._just_started = (config, record.id, time.monotonic())
+            if click:
+                self._clicks[click] = (config, record.id)
+                for old in list(self._clicks)[:-CLICKS_KEPT]:
+                    del self._clicks[old]
             return self._enqueue(record.id)
 
     def stop(self, run_id: str) -> None:

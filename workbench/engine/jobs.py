@@ -15,7 +15,7 @@ from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
-from workbench.engine.boundary import explain, logger
+from workbench.engine.boundary import ENDINGS, explain, logger
 from workbench.engine.chats import Chats, free_memory
 from workbench.engine.desk import Desk
 from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged, last_step
@@ -43,7 +43,7 @@ class RunJobs:
         try:
             with run_log(self._store.path(run_id) / "log.txt"):
                 self._carry_out(run_id, stop)
-        except Exception as error:  # the log itself could not be opened, or the end not be written
+        except ENDINGS as error:  # the log itself could not be opened, or the end not be written
             self._fail(run_id, error)
 
     def _carry_out(self, run_id: str, stop: threading.Event) -> None:
@@ -54,7 +54,7 @@ class RunJobs:
                 self._train(run_id, stop)
         except StopRequested:
             self._finish(run_id, "stopped")
-        except Exception as error:  # the job boundary
+        except ENDINGS as error:  # the job boundary
             self._fail(run_id, error)
         finally:
             self._desk.run_id = None
@@ -120,7 +120,7 @@ class RunJobs:
         self._store.update(run_id, **facts)
         self._store.log(run_id).append(StatusChanged(status))
 
-    def _fail(self, run_id: str, error: Exception) -> None:
+    def _fail(self, run_id: str, error: BaseException) -> None:
         logger.error("the run failed", exc_info=error)
         problem = explain(error, self._store.folder)
         with contextlib.suppress(WorkbenchError, OSError):

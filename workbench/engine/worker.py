@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workbench.engine.boundary import logger
+from workbench.engine.boundary import ENDINGS, logger
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ class Worker:
             self.current = turn.run_id
             try:
                 self._work(turn.run_id, turn.stop)
-            except Exception:
+            except ENDINGS:
                 logger.exception("the worker could not carry out %s", turn.run_id)
             finally:
                 self.current = None

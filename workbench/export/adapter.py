@@ -13,8 +13,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text
+from workbench.config.disk import disk_full, free_bytes
 from workbench.export.card import portable_name, write_card
 from workbench.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from workbench.models.files import TOKENIZER_FILES, TOKENIZER_VOCABULARIES, contained, read_json_object
@@ -92,14 +91,5 @@ def _check_disk(destination: Path, needed: int) -> None:
 
 def check_free_disk(folder: Path, needed: int) -> None:
     """Raise a WorkbenchError (`disk_full`) unless `needed` bytes fit beside what is on `folder`'s disk."""
-    free = shutil.disk_usage(folder).free
-    if free >= needed:
-        return
-    raise WorkbenchError(
-        Text(
-            "There is too little space on the disk: {needed} MB are needed, {free} MB are free.",
-            "磁盘空间不足：需要 {needed} MB，剩余 {free} MB。",
-        ).with_(needed=-(-needed // 1_000_000), free=free // 1_000_000),
-        Text("Delete what you no longer need, or choose another disk.", "请删除不再需要的文件，或选择其他磁盘。"),
-        code="disk_full",
-    )
+    if free_bytes(folder) < needed:
+        raise disk_full(folder, needed)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from workbench.config.text import Text
+from workbench.config.text import size as size  # the page says sizes as every sentence does
 
 
 class Markup(str):
@@ -133,15 +134,6 @@ def tokens(pieces: Iterable[tuple[str, bool, bool]]) -> Markup:
 def short(text: str, length: int) -> str:
     """The beginning of a long text, for a button or a list."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-def size(count: float) -> str:
-    """Bytes as people say them: `1.1 GB`."""
-    for unit in ("B", "KB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB" if count < 100 else f"{count:.0f} GB"
 
 
 def amount(count: float) -> str:

@@ -168,7 +168,7 @@ class Shell:
         asked = inspect.signature(handler).parameters.get("request")
         keyword = asked is not None and asked.kind is inspect.Parameter.KEYWORD_ONLY
 
-        def told(error: Exception) -> gr.Error:
+        def told(error: BaseException) -> gr.Error:
             lang = self.lang(current_request())
             if isinstance(error, WorkbenchError):
                 return toast(error.to(lang), _PROBLEM.to(lang))
@@ -185,7 +185,9 @@ class Shell:
                     yield from handler(*args, **kwargs)
                 except (gr.Error, GeneratorExit):
                     raise
-                except Exception as error:  # the page's boundary: the reader gets a sentence, the log the traceback
+                # The page's boundary: the reader gets a sentence, the log the traceback. A library that wants to end
+                # the program would end the server's loop.
+                except (Exception, SystemExit) as error:
                     raise told(error) from None
 
             return stream
@@ -198,7 +200,7 @@ class Shell:
                 return handler(*args, **kwargs)
             except gr.Error:
                 raise
-            except Exception as error:  # see above
+            except (Exception, SystemExit) as error:  # see above
                 raise told(error) from None
 
         return call

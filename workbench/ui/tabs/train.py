@@ -8,6 +8,7 @@ wrote go with it (`workbench.ui.suited`).
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,8 @@ class _Part:
     made: gr.Textbox
     """Questions made from the data set, as JSON; "" until the form shows what the browser remembers. Hidden, and no
     `gr.State`: the browser sends it along with the values that it had at that moment."""
+    click: gr.Textbox
+    """What the next Start is known by, so that pressing twice is one run; another one comes with a Start's answer."""
 
 
 def build(shell: Shell) -> None:
@@ -106,7 +109,7 @@ def build(shell: Shell) -> None:
             card = gr.HTML("", padding=False, elem_id="train-forecast")
             waits = gr.HTML("", padding=False, elem_id="train-waits")
             start = gr.Button(shell.text(_START), variant="primary", size="lg", elem_id="train-start")
-    part = _Part(form, preset, card, yaml, shown, note, reset, gr.Textbox("", visible=False))
+    part = _Part(form, preset, card, yaml, shown, note, reset, *(gr.Textbox("", visible=False) for _ in range(2)))
     shell.shared["train.start_button"] = start
     _react(shell, part, start)
     _tell_of_the_queue(shell, waits)
@@ -115,23 +118,23 @@ def build(shell: Shell) -> None:
 def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
     form = part.form
     looks = [*form.slots, part.shown, part.card, part.yaml]
-    given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs]
+    given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs, part.click]
 
     def check(made: str, shown: dict, *values: Any, request: gr.Request) -> Any:
         if not made:  # the form does not yet show what the browser remembers
             return gr.skip()
         return _look(shell, part, values, shown, shell.lang(request))
 
-    def begin(shown: dict, *values: Any, request: gr.Request) -> Any:
+    def begin(click: str, shown: dict, *values: Any, request: gr.Request) -> Any:
         lang, kind = shell.lang(request), form.read(values)["method"]["kind"]
         try:
-            run_id = shell.engine.submit(RunConfig.parse(form.read(values)))
+            run_id = shell.engine.submit(RunConfig.parse(form.read(values)), str(click)[:64])
         except WorkbenchError as error:
             problems = _with_ways_out(shell, form.read(values), error.problems)
             shell.warn(same("\n".join(_said(form, problems, kind, lang))), request)
-            return [*_marks(part, problems, kind, shown, lang, reveal=True), gr.skip(), gr.skip()]
+            return [*_marks(part, problems, kind, shown, lang, reveal=True), gr.skip(), gr.skip(), gr.skip()]
         updates, now = form.mark([], kind, lang, shown)
-        return [*updates, now, gr.skip(), gr.skip(), run_id, shell.go("run")]
+        return [*updates, now, gr.skip(), gr.skip(), run_id, shell.go("run"), _new_click()]
 
     def seen(event: Any) -> None:
         """After `event` has changed the form: say what is wrong with it, and remember it."""
@@ -153,11 +156,17 @@ def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
             groups,
             **QUIET,
         )
-    begun = start.click(shell.safe(begin), given, started, show_progress="minimal", api_name="train")
+    shell.page.load(_new_click, None, part.click, **QUIET)
+    meant = [part.click, *given]
+    begun = start.click(shell.safe(begin), meant, started, show_progress="minimal", api_name="train")
     begun.then(None, None, None, js=FIND_PROBLEM)
-    shell.shared["train.begin"], shell.shared["train.check"] = (begin, given, started), (check, asked, looks)
+    shell.shared["train.begin"], shell.shared["train.check"] = (begin, meant, started), (check, asked, looks)
     shell.shared["train.form"], shell.shared["train.preset"], shell.shared["train.parts"] = form, part.preset, part
     shell.shared["train.seen"] = seen
+
+
+def _new_click() -> str:
+    return secrets.token_hex(16)
 
 
 def _tell_of_the_queue(shell: Shell, place: gr.HTML) -> None:
