@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.asgi import replies
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
 from workbench.config.errors import WorkbenchError
@@ -21,7 +22,7 @@ from workbench.config.errors import WorkbenchError
 environment()
 
 from workbench.ui import page as pages  # noqa: E402
-from workbench.ui.guard import TOKEN_COOKIE, Guard, Receive, Rules, Scope, Send, is_loopback  # noqa: E402
+from workbench.ui.guard import TOKEN_COOKIE, Guard, Rules, is_loopback  # noqa: E402
 
 OPEN_EVERYTHING = {
     "GRADIO_SERVER_NAME": "0.0.0.0",
@@ -158,32 +159,15 @@ def test_the_page_begins_with_the_language_script(client: httpx.Client) -> None:
     assert "http-equiv" not in text or "refresh" not in text
 
 
-def test_an_upload_over_the_limits_is_refused(served: pages.Served, client: httpx.Client) -> None:
-    headers = {"content-type": "multipart/form-data; boundary=b"}
-
-    def pieces() -> Iterator[bytes]:
-        yield b"--b\r\n"
-
-    assert client.post(UPLOAD, content=pieces(), headers=headers).status_code == 411
-    small = Rules(upload_day_bytes=1000)
-    assert small.room_for(600) and not small.room_for(600) and small.room_for(400)
-
-
-async def accepts(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stands for the page: takes everything."""
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
-
-
 def statuses(rules: Rules, *requests: dict[str, Any]) -> list[int]:
     """What the guard answers to requests to upload 600 bytes, one after the other."""
 
-    async def ask() -> list[int]:
-        transport = httpx.ASGITransport(Guard(accepts, rules))
+    async def send_all() -> list[int]:
+        transport = httpx.ASGITransport(Guard(replies(), rules))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return [(await client.post(UPLOAD, content=b"x" * 600, **more)).status_code for more in requests]
 
-    return asyncio.run(ask())
+    return asyncio.run(send_all())
 
 
 def test_uploads_end_at_the_days_quota() -> None:

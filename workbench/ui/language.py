@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.text import LANGUAGES, Text
-from workbench.ui.guard import cookie
+from workbench.ui.asgi import cookie
 
 COOKIE = "lang"
 PAGE_TITLE = Text("Fine-tuning workbench", "微调工作台")

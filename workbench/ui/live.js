@@ -28,6 +28,7 @@
     const reply = await fetch('live?ask=' + encodeURIComponent(JSON.stringify(wanted)), {
       cache: 'no-store', signal: AbortSignal.timeout(10000),
     });
+    if (reply.status === 401) return location.reload();  // it was started again and asks who this is
     if (!reply.ok) throw new Error(reply.status);
     const news = await reply.json();
     if (server !== null && news.server !== server) return location.reload();  // it was started again

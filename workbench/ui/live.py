@@ -25,7 +25,7 @@ from urllib.parse import parse_qs
 
 from workbench.config.errors import WorkbenchError
 from workbench.ui import html
-from workbench.ui.guard import Receive, Scope, Send, headers_of
+from workbench.ui.asgi import Application, Receive, Scope, Send, headers_of
 
 log = logging.getLogger(__name__)
 
@@ -129,17 +129,10 @@ class Route:
         app: what answers everything else.
         live: the pieces.
         lang: the language of a request with these headers.
-        allowed: whether who asks may see the page (a login, where there is one).
     """
 
-    def __init__(
-        self,
-        app: Any,
-        live: Live,
-        lang: Callable[[Mapping[str, str]], str],
-        allowed: Callable[[Mapping[str, str]], bool],
-    ) -> None:
-        self.app, self.live, self.lang, self.allowed = app, live, lang, allowed
+    def __init__(self, app: Application, live: Live, lang: Callable[[Mapping[str, str]], str]) -> None:
+        self.app, self.live, self.lang = app, live, lang
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -156,8 +149,6 @@ class Route:
         headers = headers_of(scope)
         if scope["method"] != "GET":
             return 405, b""
-        if not self.allowed(headers):
-            return 401, b""
         try:
             query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=4)
             asked = json.loads(query.get("ask", ["[]"])[0])

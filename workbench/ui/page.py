@@ -28,8 +28,9 @@ from gradio.routes import App, ORJSONResponse  # noqa: E402
 from workbench.config.errors import WorkbenchError  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
 from workbench.ui import guide, header, live, tabs  # noqa: E402
-from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, cookie, is_loopback  # noqa: E402
+from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, is_loopback  # noqa: E402
 from workbench.ui.language import PAGE_TITLE, head_script, language_asked  # noqa: E402
+from workbench.ui.login import Login  # noqa: E402
 from workbench.ui.shell import QUIET, Shell  # noqa: E402
 from workbench.ui.tabtools import OPEN_TAB  # noqa: E402
 from workbench.ui.theme import css, theme  # noqa: E402
@@ -134,21 +135,23 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
     """
     space = "SPACE_ID" in os.environ
     login = _login()
+    port = free_port(host, port)
     token = None if space or login or is_loopback(host) else secrets.token_urlsafe(24)
     more = tuple(name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip())
     rules = Rules(host, token, head_script(lang) + live.script(), space, more)
+    if login:
+        rules.login = Login(*login, cookie_name=f"workbench-login-{port}", framed=space, default_lang=lang or "en")
     for name in [name for name in os.environ if name.startswith("GRADIO_") and name not in _KEPT_VARIABLES]:
         del os.environ[name]  # they would open the page to a network, share it, or publish folders
     # A training in this process takes Python's lock thousands of times a second; with the usual 5 ms, every page that is
     # being answered would hold it up each time.
     sys.setswitchinterval(SWITCH_SECONDS)
-    port = free_port(host, port)
     page = build(engine, lang or "en")
     page.queue(api_open=False, max_size=64)
     page.launch(
         server_name=host,
         server_port=port,
-        auth=login,
+        auth=None,
         i18n=page.shell.words.i18n,
         theme=theme(),
         css=css(),
@@ -204,12 +207,7 @@ def _guarded(rules: Rules, shell: Shell) -> App:
             def lang(headers: Mapping[str, str]) -> str:
                 return language_asked(headers, shell.default_lang)
 
-            return Guard(live.Route(super().build_middleware_stack(), shell.live, lang, self.may_look), rules)
-
-        def may_look(self, headers: Mapping[str, str]) -> bool:
-            """Whether who asks is logged in; gradio asks the same before each of its own routes."""
-            names = (f"access-token-{self.cookie_id}", f"access-token-unsecure-{self.cookie_id}")
-            return self.auth is None or any(cookie(headers, name) in self.tokens for name in names)
+            return Guard(live.Route(super().build_middleware_stack(), shell.live, lang), rules)
 
     return Guarded(docs_url=None, redoc_url=None, openapi_url=None, default_response_class=ORJSONResponse)
 
