@@ -78,15 +78,8 @@ def test_a_file_without_rows_is_refused(tmp_path, name, content):
     assert refusal(tmp_path, name, content).code == "no_rows"
 
 
-def test_latin_1_is_refused_with_the_line(tmp_path):
-    error = refusal(tmp_path, "a.csv", "text\nfine\ncaf\xe9\n".encode("latin-1"))
-    assert error.code == "encoding"
-    assert "line 3" in error.message.to("en") and "第 3 行" in error.message.to("zh")
-    assert "UTF-8" in error.hint.to("zh")
-
-
 @pytest.mark.parametrize(
-    "content", [b"PK\x03\x04rest", b"PAR1rest", b"\x1f\x8b\x08rest", b"text\x00more", "text\nx".encode("utf-16")]
+    "content", [b"PK\x03\x04rest", b"PAR1rest", b"\x1f\x8b\x08rest", b"text\x00more", bytes(range(256)) * 8]
 )
 def test_binary_files_are_refused_whatever_they_are_called(tmp_path, content):
     assert refusal(tmp_path, "a.csv", content).code == "binary"
@@ -135,7 +128,7 @@ def test_json_that_is_cut_off_is_refused_with_its_line(tmp_path):
     assert "line 2" in refusal(tmp_path, "a.json", '[{"text": "a"},\n{"text": ').message.to("en")
 
 
-@pytest.mark.parametrize("content", ['{"text": "x"}', '{"data": {}}', "5", '"x"', "null"])
+@pytest.mark.parametrize("content", ["{}", '{"n": 5}', '{"data": {}}', "5", '"x"', "null"])
 def test_json_without_a_list_of_rows_is_refused(tmp_path, content):
     assert refusal(tmp_path, "a.json", content).code == "no_rows"
 
@@ -143,6 +136,33 @@ def test_json_without_a_list_of_rows_is_refused(tmp_path, content):
 def test_a_json_list_of_other_things_than_objects_is_refused_with_the_row(tmp_path):
     error = refusal(tmp_path, "a.json", '[{"text": "x"}, "y"]')
     assert error.code == "not_an_object" and "row 2" in error.message.to("en")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", '{"instruction":"q","output":"a"}'),
+        ("a.json", '{\n  "messages": [\n    {"role": "user", "content": "q"}\n  ]\n}\n'),
+        ("a.jsonl", '{"text": "x", "meta": {"data": 5}}\n'),
+    ],
+)
+def test_a_single_object_is_one_row(tmp_path, name, content):
+    assert read_rows(write(tmp_path, name, content)) == [json.loads(content)]
+
+
+@pytest.mark.parametrize("nothing", ["{}", '{"text": ""}', '{"text": null, "label": " \\n"}', '{"messages": []}'])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_file_of_nothing_is_given_up_at_its_thousandth_row(tmp_path, name, nothing):
+    """The line behind them, which is broken, is not read any more where rows are read one by one."""
+    rows = [nothing] * limits.EMPTY_ROWS
+    content = "\n".join([*rows, "not json"]) if name == "a.jsonl" else f"[{','.join(rows * 30)}]"
+    error = refusal(tmp_path, name, content)
+    assert error.code == "empty_rows" and "1,000" in error.message.to("en") and "text" in error.hint.to("zh")
+
+
+def test_a_single_word_among_the_first_thousand_rows_is_enough_to_read_on(tmp_path):
+    rows = ["{}"] * (limits.EMPTY_ROWS - 1) + ['{"text": "x"}', "{}"]
+    assert len(read_rows(write(tmp_path, "a.jsonl", "\n".join(rows)))) == limits.EMPTY_ROWS + 1
 
 
 def test_a_list_of_data_sets_is_not_taken_for_a_data_set(tmp_path):
@@ -177,8 +197,8 @@ def test_an_open_quote_in_csv_is_refused(tmp_path):
     assert stray.code == "bad_csv" and "written twice" in stray.message.to("en") and "第 2 行" in stray.message.to("zh")
 
 
-@pytest.mark.parametrize("header", ["text,text", "text,,label", ",".join(f"c{n}" for n in range(2000))])
-def test_a_csv_header_must_name_each_column_once(tmp_path, header):
+@pytest.mark.parametrize("header", ["text,text", "text,,label,label", ",".join(f"c{n}" for n in range(2000))])
+def test_a_csv_header_must_name_no_column_twice(tmp_path, header):
     assert refusal(tmp_path, "a.csv", header + "\n").code == "csv_header"
 
 

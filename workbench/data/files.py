@@ -6,14 +6,16 @@ the file and the line. It knows nothing about what the rows mean: that is `forma
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from workbench.config.text import Text, listed
 from workbench.data import limits
 from workbench.data.csv_rows import parse_csv
+from workbench.data.encodings import decode
 from workbench.data.json_rows import parse_json
-from workbench.data.limits import check_count, check_line, refuse
+from workbench.data.limits import FileNote, check_line, check_rows, refuse
 
 Row = dict[str, Any]
 
@@ -25,13 +27,7 @@ _MAGIC = {
     b"PAR1": "parquet",
     b"%PDF": "PDF",
     b"\xd0\xcf\x11\xe0": "Excel",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
 }
-_SAVE_AS_UTF8 = Text(
-    'Open it in a text editor and save it again with the encoding "UTF-8"; in Excel: Save as, "CSV UTF-8".',
-    "请用文本编辑器打开并以 UTF-8 编码重新保存；在 Excel 中请“另存为”，类型选择“CSV UTF-8（逗号分隔）”。",
-)
 _OTHER_FILE = Text(
     "Choose a file with text: {kinds}. A spreadsheet can be saved as CSV.",
     "请选择文本文件：{kinds}。电子表格可以另存为 CSV。",
@@ -41,6 +37,14 @@ _FILL = Text(
 )
 
 
+@dataclass(frozen=True)
+class Table:
+    """The rows of a file, in its order, and what people should know of how it was read."""
+
+    rows: list[Row]
+    notes: list[FileNote]
+
+
 def read_rows(path: Path | str) -> list[Row]:
     """All rows of a data file, in file order.
 
@@ -48,7 +52,7 @@ def read_rows(path: Path | str) -> list[Row]:
         WorkbenchError: with the file's name and, where there is one, the number of the line that is wrong.
     """
     path = Path(path)
-    return parse_rows(read_data(path), path.name)
+    return parse_rows(read_data(path), path.name).rows
 
 
 def read_data(path: Path) -> bytes:
@@ -81,12 +85,12 @@ def read_data(path: Path) -> bytes:
     return data
 
 
-def parse_rows(data: bytes, name: str) -> list[Row]:
+def parse_rows(data: bytes, name: str) -> Table:
     """The rows in the bytes of a file called `name`; its ending says how to read them.
 
     Splitting reading from parsing lets the caller hash and copy exactly the bytes that were checked.
     """
-    text = _decode(data, name)
+    text, notes = _decode(data, name)
     if not text.strip():
         refuse(Text("the file {file} is empty", "文件 {file} 是空文件"), _FILL, file=name, code="empty_file")
     suffix = Path(name).suffix.lower()
@@ -98,7 +102,7 @@ def parse_rows(data: bytes, name: str) -> list[Row]:
         rows = _parse_text(text, name)
     if not rows:
         refuse(Text("the file {file} has no rows", "文件 {file} 中没有数据"), file=name, code="no_rows")
-    return rows
+    return Table(rows, notes)
 
 
 def _too_big(name: str, size: int) -> NoReturn:
@@ -115,31 +119,22 @@ def _too_big(name: str, size: int) -> NoReturn:
     )
 
 
-def _decode(data: bytes, name: str) -> str:
-    """UTF-8 with or without a byte order mark; anything else is refused with the line where it goes wrong."""
+def _decode(data: bytes, name: str) -> tuple[str, list[FileNote]]:
+    """The text of a file; what is no text is refused with what it looks like."""
     kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
-    if kind is not None or b"\x00" in data:
-        refuse(
-            Text(
-                "the file {file} is not a text file in UTF-8: it looks like {kind}",
-                "文件 {file} 不是 UTF-8 文本文件：看起来是{kind}",
-            ),
-            _SAVE_AS_UTF8 if kind == "UTF-16" else _OTHER_FILE.with_(kinds=listed(SUFFIXES)),
-            file=name,
-            kind=Text("{kind}", " {kind} 文件").with_(kind=kind) if kind else Text("binary data", "二进制数据"),
-            code="binary",
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The offset counts from behind the byte order mark, which holds no line break.
-        refuse(
-            Text("line {line} of {file}: the text is not in UTF-8", "文件 {file} 第 {line} 行：文本不是 UTF-8 编码"),
-            _SAVE_AS_UTF8,
-            file=name,
-            line=data.count(b"\n", 0, error.start) + 1,
-            code="encoding",
-        )
+    decoded = decode(data, name) if kind is None else None
+    if decoded is not None:
+        return decoded
+    refuse(
+        Text(
+            "the file {file} is not a text file: it looks like {kind}",
+            "文件 {file} 不是文本文件：看起来是{kind}",
+        ),
+        _OTHER_FILE.with_(kinds=listed(SUFFIXES)),
+        file=name,
+        kind=Text("{kind}", " {kind} 文件").with_(kind=kind) if kind else Text("binary data", "二进制数据"),
+        code="binary",
+    )
 
 
 def _parse_text(text: str, name: str) -> list[Row]:
@@ -149,5 +144,5 @@ def _parse_text(text: str, name: str) -> list[Row]:
         check_line(line, name, number)
         if line.strip():
             rows.append({"text": line.strip()})
-            check_count(len(rows), name)
+            check_rows(rows, name)
     return rows

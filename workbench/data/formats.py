@@ -16,6 +16,7 @@ A row that cannot be used is left out and listed among the problems by its numbe
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, TypedDict
 
@@ -23,6 +24,7 @@ from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.text import Text, listed
 from workbench.data.conversations import BadRow
 from workbench.data.converters import CONVERTERS, MEDIA_KEYS, Example, Row, detect, plain_keys
+from workbench.data.limits import FileNote
 
 __all__ = [
     "FORMATS",
@@ -155,10 +157,19 @@ def normalise(rows: list[Row], recognised: Recognised) -> list[Example]:
     return _convert_all(rows, recognised.format)[0]
 
 
-def inspect_rows(rows: list[Row]) -> Inspection:
-    """Recognise, check and convert in one pass. Raises as `recognise` does."""
+def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = ()) -> Inspection:
+    """Recognise, check and convert in one pass. Raises as `recognise` does.
+
+    Args:
+        rows: as `files.parse_rows` gives them.
+        notes: what it tells of the whole file; they stand first among the problems, and name no rows.
+    """
     name = _detect_set(rows)
     examples, numbers, problems = _convert_all(rows, name)
+    about_file: list[DataProblem] = [
+        {"code": note.code, "rows": [], "message": note.message, "left_out": False} for note in notes
+    ]
+    problems = about_file + problems
     if not examples:
         _nothing_usable(name, problems)
     return Inspection(name, FORMATS[name], len(rows), problems, examples, numbers)

@@ -1,4 +1,4 @@
-"""Rows out of JSON: a list, an object that holds a list, or one object a line. Every complaint names its line."""
+"""Rows out of JSON: a list, an object that holds one, one object a line, or a single object; complaints name their line."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any, NoReturn
 
 from workbench.config.text import Text, listed
 from workbench.data import limits
-from workbench.data.limits import check_count, check_line, line_too_long, refuse
+from workbench.data.limits import check_line, check_rows, line_too_long, refuse
 
 Row = dict[str, Any]
 
+_LINE, _ROW = Text("line {n}", "第 {n} 行"), Text("row {n}", "第 {n} 条")
 _LIST_KEYS = ("data", "rows", "train", "examples", "instances", "items")
 
 
@@ -30,9 +31,10 @@ def parse_json(text: str, name: str) -> list[Row]:
     except (RecursionError, ValueError) as error:
         _out_of_bounds(name, Text("one value", "某个值"), error)
     rows = top if isinstance(top, list) else _list_inside(top, name)
-    check_count(len(rows), name)
+    check_rows(rows[: limits.EMPTY_ROWS], name)
+    check_rows(rows, name)
     for number, row in enumerate(rows, start=1):
-        _check_row(row, name, Text("row {n}", "第 {n} 条").with_(n=number))
+        _check_row(row, name, _ROW, number)
     return rows
 
 
@@ -43,7 +45,6 @@ def _parse_lines(text: str, name: str) -> list[Row]:
         check_line(line, name, number)
         if not line.strip():
             continue
-        where = Text("line {n}", "第 {n} 行").with_(n=number)
         try:
             row = json.loads(line, parse_constant=_no_constant)
         except json.JSONDecodeError as error:
@@ -51,15 +52,15 @@ def _parse_lines(text: str, name: str) -> list[Row]:
         except _NotANumber as error:
             _bad_json(name, number, _not_json(error))
         except (RecursionError, ValueError) as error:
-            _out_of_bounds(name, where, error)
-        _check_row(row, name, where, line)
+            _out_of_bounds(name, _LINE.with_(n=number), error)
+        _check_row(row, name, _LINE, number, line)
         rows.append(row)
-        check_count(len(rows), name)
+        check_rows(rows, name)
     return rows
 
 
 def _list_inside(top: Any, name: str) -> list[Any]:
-    """The list of rows of a JSON file whose top is an object, such as `{"data": [...]}`."""
+    """The rows of a JSON file whose top is an object: the list in `{"data": [...]}`, else the object as its only row."""
     if isinstance(top, dict):
         for key in _LIST_KEYS:
             if isinstance(top.get(key), list):
@@ -76,6 +77,8 @@ def _list_inside(top: Any, name: str) -> list[Any]:
                 file=name,
                 code="dataset_info",
             )
+        if any(isinstance(value, (str, list)) for value in top.values()):
+            return [top]
     refuse(
         Text("the file {file} holds no list of rows", "文件 {file} 中没有数据列表"),
         Text(
@@ -190,8 +193,11 @@ def _bad_json(name: str, line: int, why: Text) -> NoReturn:
     )
 
 
-def _check_row(row: Any, name: str, where: Text, line: str | None = None) -> None:
+def _check_row(row: Any, name: str, place: Text, number: int, line: str | None = None) -> None:
     """A row is an object, neither deep nor huge. `line` spares the walk for the usual row with few brackets."""
+    if line is not None and isinstance(row, dict) and line.count("{") + line.count("[") <= limits.MAX_JSON_DEPTH:
+        return
+    where = place.with_(n=number)
     if not isinstance(row, dict):
         refuse(
             Text(
@@ -202,8 +208,6 @@ def _check_row(row: Any, name: str, where: Text, line: str | None = None) -> Non
             where=where,
             code="not_an_object",
         )
-    if line is not None and line.count("{") + line.count("[") <= limits.MAX_JSON_DEPTH:
-        return
     depth, characters = _measure(row)
     if depth > limits.MAX_JSON_DEPTH:
         _too_deep(name, where)

@@ -154,7 +154,7 @@ class DataLibrary:
         """Check a file row by row and copy it in under a new id; nothing that exists is overwritten."""
         path = Path(path)
         data = read_data(path)
-        inspection = inspect_rows(parse_rows(data, path.name))
+        inspection = _inspected(data, path)
         return self._store(data, path.suffix.lower(), _clean_name(name or path.stem), inspection)
 
     def delete(self, dataset_id: str) -> None:
@@ -271,7 +271,7 @@ class DataLibrary:
         """Counts for a file that has none in its meta.json, or that was changed since; an own set remembers them."""
         try:
             data = read_data(path)
-            counts = _counts(inspect_rows(parse_rows(data, path.name)), stamp)
+            counts = _counts(_inspected(data, path), stamp)
         except WorkbenchError as error:
             return {"kind": "", "format": "", "rows": 0, "usable": 0, "problem": error}
         if self._is_own(path):
@@ -310,7 +310,7 @@ class DataLibrary:
 
     def _read(self, path: Path, dataset_id: str) -> Loaded:
         data = read_data(path)
-        inspection = inspect_rows(parse_rows(data, path.name))
+        inspection = _inspected(data, path)
         meta = self._meta(path) | _counts(inspection, _stamp(path))
         info = self._entry(path, dataset_id, meta)
         return Loaded(info, inspection.examples, inspection.problems, _digest(data), inspection.numbers)
@@ -322,6 +322,11 @@ class DataLibrary:
             self._loaded.move_to_end(path)
             while len(self._loaded) > 1 and sum(stamp[0] for stamp, _ in self._loaded.values()) > CACHE_BYTES:
                 self._loaded.popitem(last=False)
+
+
+def _inspected(data: bytes, path: Path) -> Inspection:
+    table = parse_rows(data, path.name)
+    return inspect_rows(table.rows, table.notes)
 
 
 def _stamp(path: Path) -> Stamp:

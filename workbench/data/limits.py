@@ -5,6 +5,7 @@ An upload comes from anyone who can open the page, so every file meets these lim
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from workbench.config.errors import WorkbenchError
@@ -15,6 +16,15 @@ MAX_ROWS = 1_000_000
 MAX_LINE_BYTES = 1024 * 1024
 MAX_JSON_DEPTH = 32
 MAX_COLUMNS = 1_000
+EMPTY_ROWS = 1_000  # a file that begins with so many rows of nothing is not read further
+
+
+@dataclass(frozen=True)
+class FileNote:
+    """Something about a whole file that people should know although it was read: a stable word, and the sentence."""
+
+    code: str
+    message: Text
 
 
 def refuse(message: Text, hint: Text | None = None, *, code: str, **values: Any) -> NoReturn:
@@ -41,9 +51,20 @@ def line_too_long(name: str, where: Text) -> NoReturn:
     )
 
 
-def check_count(count: int, name: str) -> None:
-    """Refuse more rows than the limit."""
-    if count > MAX_ROWS:
+def check_rows(rows: list[dict[str, Any]], name: str) -> None:
+    """Refuse more rows than the limit, and a file whose first thousand rows hold nothing (asked as rows are added)."""
+    if len(rows) == EMPTY_ROWS and not any(map(holds_anything, rows)):
+        refuse(
+            Text("the first {count} rows of {file} are empty", "文件 {file} 的前 {count} 条数据都是空的"),
+            Text(
+                "Look at the file: a row needs named fields with text, such as {example}.",
+                "请检查文件：每条数据应有带文字的字段，例如 {example}。",
+            ).with_(example='{"text": "..."}'),
+            file=name,
+            count=f"{EMPTY_ROWS:,}",
+            code="empty_rows",
+        )
+    if len(rows) > MAX_ROWS:
         refuse(
             Text("the file {file} has more than {limit} rows", "文件 {file} 超过 {limit} 条数据"),
             Text("Split it into smaller files.", "请把它拆分成较小的文件。"),
@@ -51,3 +72,9 @@ def check_count(count: int, name: str) -> None:
             limit=f"{MAX_ROWS:,}",
             code="too_many_rows",
         )
+
+
+def holds_anything(row: Any) -> bool:
+    """Whether a row has a field that is neither null nor blank nor an empty list or object."""
+    values = row.values() if isinstance(row, dict) else [row]
+    return any(value.strip() if isinstance(value, str) else value not in (None, [], {}) for value in values)

@@ -181,4 +181,6 @@ def _problem(problem: dict[str, Any], lang: str) -> html.Markup:
         where = _AND_MORE.with_(rows=numbers, n=len(rows) - LISTED_ROWS)
     badge = html.badge(_LEFT_OUT.to(lang), "tight") if problem.get("left_out", True) else ""
     message = html.esc(problem["message"].to(lang))
+    if not rows:  # it is about the whole file
+        return message
     return html.Markup(f"{message} {badge}<small>{html.esc(where.to(lang))}</small>")
