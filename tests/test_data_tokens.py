@@ -59,6 +59,8 @@ BARE = (
     "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
 )
 TEMPLATES = {"plain": PLAIN, "marked": MARKED, "thinking": THINKING, "closed": CLOSED, "bare": BARE}
+# What is added behind the last answer, where a template writes no end.
+ADDED = {"bare": "<|im_end|>"}
 
 TALK = [
     {"role": "system", "content": "be brief"},
@@ -102,10 +104,11 @@ def learned_text(tokenizer, encoded):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_the_ids_are_those_of_the_chat_template(make, name):
+def test_the_ids_are_those_of_the_chat_template_and_an_end_where_it_writes_none(make, name):
     tokenizer = make(TEMPLATES[name])
     encoded = encode_chat(tokenizer, TALK)
-    assert encoded.input_ids == tokenizer.apply_chat_template(TALK)["input_ids"]
+    added = [tokenizer.eos_token_id] * (name in ADDED)
+    assert encoded.input_ids == tokenizer.apply_chat_template(TALK)["input_ids"] + added
     assert len(encoded.labels) == len(encoded.input_ids) and encoded.cut == 0
     assert all(label in (-100, token) for label, token in zip(encoded.labels, encoded.input_ids, strict=True))
 
@@ -117,7 +120,7 @@ def test_the_ids_are_those_of_the_chat_template(make, name):
         ("marked", ["one 世界 😀<|im_end|>", "one<|im_end|>"]),
         ("thinking", ["one 世界 😀<|im_end|>", "<think>\n\n</think>\n\none<|im_end|>"]),
         ("closed", ["one 世界 😀<|im_end|>", "one<|im_end|>\n<|endoftext|>"]),
-        ("bare", [" one 世界 😀\n", " one\n"]),
+        ("bare", [" one 世界 😀\n", " one\n<|im_end|>"]),
     ],
 )
 def test_only_the_answers_and_their_end_tokens_are_learned(make, name, expected):
@@ -315,7 +318,7 @@ def test_a_preference_pair_is_split_where_the_answers_start(make, name):
     encoded = encode_preference(tokenizer, pair)
     for side, ids in (("chosen", encoded.chosen_ids), ("rejected", encoded.rejected_ids)):
         whole = tokenizer.apply_chat_template(pair["prompt"] + pair[side])["input_ids"]
-        assert encoded.prompt_ids + ids == whole
+        assert encoded.prompt_ids + ids == whole + [tokenizer.eos_token_id] * (name in ADDED)
         assert pair[side][0]["content"] in tokenizer.decode(ids)
 
 
@@ -337,7 +340,8 @@ def test_coloured_pieces_join_to_the_whole_text(make, name, max_length):
     tokenizer = make(TEMPLATES[name])
     talk = [{"role": "user", "content": "龘靐齉 你好，世界！😀"}, {"role": "assistant", "content": "鱻 é 한국어 😀😀"}]
     pieces = colour(tokenizer, talk, max_length=max_length)
-    assert "".join(piece.text for piece in pieces) == tokenizer.apply_chat_template(talk, tokenize=False)
+    text = tokenizer.apply_chat_template(talk, tokenize=False) + ADDED.get(name, "")
+    assert "".join(piece.text for piece in pieces) == text
     assert any(piece.learned for piece in pieces)
     assert any(piece.cut for piece in pieces) == (max_length is not None and max_length < 1000)
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-Message = dict[str, str]
+from workbench.data.turns import BadRow, Message, add_fields
+
+__all__ = ["ROLES", "BadRow", "Message", "as_text", "check_order", "from_history", "from_transcript", "parse_message"]
+__all__ += ["parse_messages", "trim_unanswered"]
 
 ROLES = {
     "system": "system",
@@ -34,15 +37,6 @@ ROLES = {
 _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]*")
 
 
-class BadRow(Exception):
-    """A row that cannot be used: why (a code known to `formats`), and the field or role concerned."""
-
-    def __init__(self, code: str, detail: str = "") -> None:
-        super().__init__(code)
-        self.code = code
-        self.detail = detail[:40]
-
-
 def as_text(value: Any, field: str) -> str:
     """A string that can be written as UTF-8, or a list of text parts joined; anything else is a bad row."""
     if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
@@ -58,29 +52,36 @@ def as_text(value: Any, field: str) -> str:
     return value
 
 
-def parse_message(item: Any) -> Message:
-    """One message, written with role and content or with from and value."""
+def parse_message(item: Any, notes: list[str] | None = None) -> Message:
+    """One message, written with role and content or with from and value; what of it is not used is noted."""
     if not isinstance(item, dict):
         raise BadRow("not_messages")
     role, content = ("role", "content") if "role" in item else ("from", "value")
     if role not in item:
         raise BadRow("not_messages")
-    if item.get("tool_calls"):
-        raise BadRow("tool_calls")
     name = str(item[role]).strip().lower()
     if name not in ROLES:
         raise BadRow("unknown_role", name)
-    return {"role": ROLES[name], "content": as_text(item.get(content), content)}
+    words = item.get(content)
+    if words is None and (item.get("tool_calls") or item.get("function_call")):
+        words = ""  # who calls a tool need not say anything
+    message: Message = {"role": ROLES[name], "content": as_text(words, content)}
+    if len(item) > 2 or content not in item:
+        add_fields(message, item, [] if notes is None else notes)
+    return message
 
 
-def parse_messages(value: Any) -> list[Message]:
-    """A list of messages in order; an empty system message is left away, any other empty message is a bad row."""
+def parse_messages(value: Any, notes: list[str] | None = None) -> list[Message]:
+    """A list of messages in order; an empty system message is left away.
+
+    Any other empty message is a bad row, but for one that calls a tool, and the result of one.
+    """
     if not isinstance(value, list) or not value:
         raise BadRow("not_messages")
     messages = []
     for item in value:
-        message = parse_message(item)
-        if message["content"].strip():
+        message = parse_message(item, notes)
+        if message["content"].strip() or message.get("tool_calls") or message["role"] == "tool":
             messages.append(message)
         elif message["role"] != "system":
             raise BadRow("empty_answer" if message["role"] == "assistant" else "empty_question")

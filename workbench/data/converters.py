@@ -16,7 +16,6 @@ from workbench.data.conversations import (
     check_order,
     from_history,
     from_transcript,
-    parse_message,
     parse_messages,
     trim_unanswered,
 )
@@ -110,7 +109,7 @@ def convert_labelled(row: Row, notes: list[str]) -> Example:
 
 def convert_chat(row: Row, notes: list[str]) -> Example:
     """`{"messages": [...]}` from a list of messages, whichever names its fields have."""
-    messages = parse_messages(row.get(first_of(row, MESSAGE_KEYS) or ""))
+    messages = parse_messages(row.get(first_of(row, MESSAGE_KEYS) or ""), notes)
     return {"messages": _finished(_with_system(messages, row), notes)}
 
 
@@ -119,7 +118,7 @@ def convert_instruction(row: Row, notes: list[str]) -> Example:
     answer_key = first_of(row, ANSWER_KEYS)
     if answer_key is None:
         raise BadRow("missing_field", "output" if "instruction" in row else "completion")
-    return {"messages": _finished(_prompt(row, notes) + _answer(row[answer_key], answer_key), notes)}
+    return {"messages": _finished(_prompt(row, notes) + _answer(row[answer_key], answer_key, notes), notes)}
 
 
 def convert_prompt(row: Row, notes: list[str]) -> Example:
@@ -131,7 +130,7 @@ def convert_prompt(row: Row, notes: list[str]) -> Example:
 
 def convert_preference(row: Row, notes: list[str]) -> Example:
     """`{"prompt": [...], "chosen": [...], "rejected": [...]}`"""
-    chosen, rejected = (_side(row.get(key), key) for key in ("chosen", "rejected"))
+    chosen, rejected = (_side(row.get(key), key, notes) for key in ("chosen", "rejected"))
     if first_of(row, PROMPT_KEYS + MESSAGE_KEYS):
         prompt = _prompt(row, notes)
         # Some sets repeat the question at the head of both answers.
@@ -151,6 +150,8 @@ def convert_preference(row: Row, notes: list[str]) -> Example:
         if not answer or answer[-1]["role"] != "assistant":
             raise BadRow("no_answer")
         check_order(prompt + answer)
+        if any("learned" in message for message in answer):
+            notes.append("mark_of_pairs")
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
@@ -161,7 +162,7 @@ def convert_feedback(row: Row, notes: list[str]) -> Example:
         raise BadRow("bad_verdict")
     answer_key = first_of(row, ANSWER_KEYS)
     if answer_key:
-        prompt, completion = _prompt(row, notes), _answer(row[answer_key], answer_key)
+        prompt, completion = _prompt(row, notes), _answer(row[answer_key], answer_key, notes)
         check_order(prompt + completion)
     else:
         messages = convert_chat(row, notes)["messages"]
@@ -211,7 +212,7 @@ def _prompt(row: Row, notes: list[str]) -> list[Message]:
     if key is None:
         raise BadRow("missing_field", "prompt")
     if isinstance(row[key], list):
-        messages = parse_messages(row[key])
+        messages = parse_messages(row[key], notes)
     else:
         question = as_text(row[key], key)
         extra = as_text(row.get("input", ""), "input") if key == "instruction" else ""
@@ -222,19 +223,19 @@ def _prompt(row: Row, notes: list[str]) -> list[Message]:
     return _with_system(messages, row)
 
 
-def _answer(value: Any, key: str) -> list[Message]:
+def _answer(value: Any, key: str, notes: list[str]) -> list[Message]:
     if isinstance(value, list) and value and isinstance(value[0], dict) and value[0].keys() & {"role", "from"}:
-        return parse_messages(value)
+        return parse_messages(value, notes)
     return parse_messages([{"role": "assistant", "content": as_text(value, key)}])
 
 
-def _side(value: Any, key: str) -> list[Message]:
+def _side(value: Any, key: str, notes: list[str]) -> list[Message]:
     """One of the two answers: a string, a message, a list of messages, or a transcript that includes the question."""
     if isinstance(value, dict):
-        return parse_messages([parse_message(value)])
+        return parse_messages([value], notes)
     if isinstance(value, str):
-        return from_transcript(value) or _answer(value, key)
-    return _answer(value, key)
+        return from_transcript(value) or _answer(value, key, notes)
+    return _answer(value, key, notes)
 
 
 def _common_prefix(left: list[Message], right: list[Message]) -> int:

@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from workbench.data.words import Loss
+
 IGNORED = -100
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One row as tokens: `labels` repeats the ids that are learned, `cut` counts the tokens cut off at the end."""
+    """One row as tokens: `labels` repeats the ids that are learned, `cut` counts the tokens cut off at the end.
+
+    `lost` names words that the chat template left away, in every class here.
+    """
 
     input_ids: list[int]
     labels: list[int]
     cut: int = 0
+    lost: tuple[Loss, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -52,6 +58,7 @@ class EncodedPreference:
     rejected_ids: list[int]
     cut: int = 0
     longest: int = 0
+    lost: tuple[Loss, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -75,6 +82,7 @@ class EncodedPrompt:
 
     input_ids: list[int]
     cut: int = 0
+    lost: tuple[Loss, ...] = ()
 
     @property
     def tokens(self) -> int:

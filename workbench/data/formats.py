@@ -4,7 +4,7 @@
 An `Example` is a plain dict whose keys depend on the kind:
 
     text        {"text": str}
-    chat        {"messages": [{"role", "content"}, ...]}
+    chat        {"messages": [{"role", "content", ...}, ...]}, see `turns.Message`
     preference  {"prompt": [messages], "chosen": [messages], "rejected": [messages]}
     feedback    {"prompt": [messages], "completion": [messages], "label": bool}
     labels      {"text": str, "label": str}
@@ -25,6 +25,7 @@ from workbench.config.text import Text, listed
 from workbench.data.conversations import BadRow
 from workbench.data.converters import CONVERTERS, MEDIA_KEYS, Example, Row, detect, plain_keys
 from workbench.data.limits import FileNote
+from workbench.data.turns import add_tools
 
 __all__ = [
     "FORMATS",
@@ -96,9 +97,7 @@ _MESSAGES = {
     "bad_verdict": Text(
         "Rows whose verdict is neither true nor false: {count}", "{count} 条样本的评价既不是 true 也不是 false"
     ),
-    "tool_calls": Text(
-        "Rows with tool calls, which are not supported: {count}", "{count} 条样本含有不受支持的工具调用"
-    ),
+    "tool_calls": Text("Rows with tool calls that cannot be read: {count}", "{count} 条样本含有无法读取的工具调用"),
     "media": Text("Rows with images, sound or video: {count}", "{count} 条样本含有图片、音频或视频"),
 }
 _NOTES = {
@@ -108,6 +107,26 @@ _NOTES = {
     ),
     "tools_ignored": Text(
         "Rows whose descriptions of tools are left away: {count}", "{count} 条样本中的工具说明已略去"
+    ),
+    "field_not_used": Text(
+        "Rows with the field {detail} in a message, which is not used: {count}",
+        "{count} 条样本的消息中有字段 {detail}，未使用",
+    ),
+    "thought_not_used": Text(
+        "Rows with a thought that is not an answer's, not text, or a second one, and is left away: {count}",
+        "{count} 条样本中的思考内容不属于回答、不是文本或有重复，已略去",
+    ),
+    "weight_counts_as_1": Text(
+        "Rows with an answer whose weight is neither 0 nor 1, which counts as 1: {count}",
+        "{count} 条样本中有回答的权重既不是 0 也不是 1，按 1 处理",
+    ),
+    "mark_of_others": Text(
+        "Rows that ask to learn a message that is not the model's, which is not done: {count}",
+        "{count} 条样本要求学习不属于模型的消息，未照做",
+    ),
+    "mark_of_pairs": Text(
+        "Pairs with an answer that is marked as not to be learned; of pairs both answers are used whole: {count}",
+        "{count} 个偏好对中有标记为不学习的回答；偏好对的两个回答都会完整使用",
     ),
 }
 
@@ -221,23 +240,24 @@ def _convert_all(rows: list[Row], name: str) -> tuple[list[Example], list[int], 
     examples: list[Example] = []
     numbers: list[int] = []
     left_out: dict[tuple[str, str], list[int]] = {}
-    noted: dict[str, list[int]] = {}
+    noted: dict[tuple[str, str], list[int]] = {}
     for number, raw in enumerate(rows, start=1):
         row, notes = plain_keys(raw), []
         try:
             if any(row.get(key) for key in MEDIA_KEYS):
                 raise BadRow("media")  # the text speaks of something that the model does not get to see
-            if row.get("tools"):
-                notes.append("tools_ignored")
-            examples.append(convert(row, notes))
+            example = convert(row, notes)
+            add_tools(example.get("prompt") or example.get("messages") or [], row.get("tools"), notes)
         except BadRow as bad:
             left_out.setdefault((bad.code, bad.detail), []).append(number)
             continue
+        examples.append(example)
         numbers.append(number)
-        for note in notes:
-            noted.setdefault(note, []).append(number)
+        for note in dict.fromkeys(notes):
+            code, _, detail = note.partition(":")
+            noted.setdefault((code, detail), []).append(number)
     problems = [_problem(code, detail, found, True) for (code, detail), found in left_out.items()]
-    problems += [_problem(code, "", found, False) for code, found in noted.items()]
+    problems += [_problem(code, detail, found, False) for (code, detail), found in noted.items()]
     return examples, numbers, problems
 
 

@@ -1,31 +1,22 @@
-"""Which part of a rendered conversation the model learns: the characters of its answers, for any chat template.
+"""A conversation as the text that a model reads: the chat template filled in, and what it says when it refuses.
 
-A template that marks its answers with `{% generation %}` is believed. For any other, the conversation is rendered up to
-each answer, with and without it, and the difference is the answer together with the token that ends it. Knows nothing
-about tokens; a conversation is rendered only through the tokenizer's public `apply_chat_template`.
+Rendered only through the tokenizer's public `apply_chat_template`. A turn's further fields reach the template under the
+names that templates look for. Knows nothing about tokens, or about what is learned.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import dataclass
+import json
 from typing import TYPE_CHECKING, Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
+from workbench.data.turns import THOUGHT_FIELDS, Message
 
 if TYPE_CHECKING:
     from workbench.data.formats import Example
     from workbench.data.library import Loaded
 
-Message = dict[str, str]
-Span = tuple[int, int]
-
-# Characters for private use, which a tokenizer's vocabulary and ordinary text do not have.
-_OPEN, _CLOSE = "\ue0f0", "\ue0f1"
-_START_TAG = re.compile(r"\{%([-+]?)\s*generation\s*([-+]?)%\}")
-_END_TAG = re.compile(r"\{%([-+]?)\s*endgeneration\s*([-+]?)%\}")
 # Characters that a template may write: a little more than the messages, and a long system prompt of its own.
 _SPARE, _TIMES = 1_000_000, 20
 
@@ -36,14 +27,6 @@ _OTHER_ROW_WITHOUT_SYSTEM = Text(
     "Take the system prompt out of such rows, leave them out, or choose another model.",
     "请去掉这类样本中的系统提示，或去掉整条样本，或选择其他模型。",
 )
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A conversation as one text, and the spans of characters (start, end) that are the model's answers."""
-
-    text: str
-    answers: list[Span]
 
 
 def chat_template(tokenizer: Any) -> str:
@@ -79,6 +62,27 @@ def render(tokenizer: Any, conversations: list[list[Message]], **options: Any) -
     """
     if not conversations:
         return []
+    texts = [""] * len(conversations)
+    plain: list[int] = []
+    for place, messages in enumerate(conversations):
+        if any(len(message) > 2 for message in messages):
+            try:
+                texts[place] = _render_plain(tokenizer, *_for_template(tokenizer, messages, options))[0]
+            except TemplateRefusal as refusal:
+                raise refusal.at(place) from refusal
+        else:
+            plain.append(place)
+    try:
+        found = _render_plain(tokenizer, [conversations[place] for place in plain], options) if plain else []
+    except TemplateRefusal as refusal:
+        raise refusal.at(plain[refusal.place]) from refusal
+    for place, text in zip(plain, found, strict=True):
+        texts[place] = text
+    return texts
+
+
+def _render_plain(tokenizer: Any, conversations: list[Any], options: dict[str, Any]) -> list[str]:
+    """Conversations that share their options and are just as the template reads them."""
     try:
         texts = tokenizer.apply_chat_template(conversations, tokenize=False, **options)
     except _template_errors():
@@ -89,25 +93,55 @@ def render(tokenizer: Any, conversations: list[list[Message]], **options: Any) -
                 system = _refuses_system(tokenizer, messages, options)
                 raise TemplateRefusal(same(str(error)[:300]), place, system) from error
         raise
+    tools = len(str(options.get("tools") or ""))
     for place, (text, messages) in enumerate(zip(texts, conversations, strict=True)):
         # Turning it into tokens would take the memory of many such texts.
-        if len(text) > _SPARE + _TIMES * sum(len(message.get("content") or "") for message in messages):
+        if len(text) > _SPARE + _TIMES * (tools + sum(_length(message) for message in messages)):
             reason = Text("it makes {length} characters out of it", "它把对话展开成了 {length} 个字符")
             raise TemplateRefusal(reason.with_(length=f"{len(text):,}"), place)
     return texts
 
 
-def render_answers(tokenizer: Any, conversations: list[list[Message]]) -> list[Rendered]:
-    """Every conversation rendered, with the spans of its answers in order."""
-    template = chat_template(tokenizer)
-    texts = render(tokenizer, conversations)
-    spans: list[list[Span] | None] = [None] * len(texts)
-    if _START_TAG.search(template):
-        spans = _marked_spans(tokenizer, template, conversations, texts)
-    left = [index for index, found in enumerate(spans) if found is None]
-    for index, found in _measured_spans(tokenizer, conversations, texts, left).items():
-        spans[index] = found
-    return [Rendered(text, found or []) for text, found in zip(texts, spans, strict=True)]
+def _length(message: dict[str, Any]) -> int:
+    return len(message.get("content") or "") if len(message) == 2 else len(str(message))
+
+
+def _for_template(
+    tokenizer: Any, messages: list[Message], options: dict[str, Any]
+) -> tuple[list[list[dict[str, Any]]], dict[str, Any]]:
+    """One conversation and its options with the further fields of its turns under the names that templates know."""
+    tools = messages[0].get("tools")
+    calls = any("tool_calls" in message for message in messages)
+    as_text = calls and _wants_text(tokenizer, options)
+    given = []
+    for message in messages:
+        turn: dict[str, Any] = {"role": message["role"], "content": message["content"]}
+        turn |= {name: message[name] for name in ("name", "tool_call_id") if name in message}  # type: ignore[literal-required]
+        if "reasoning" in message:
+            turn |= dict.fromkeys(
+                THOUGHT_FIELDS, message["reasoning"]
+            )  # a template takes the one that it has a place for
+        if "tool_calls" in message:
+            turn["tool_calls"] = [_call(call, as_text) for call in message["tool_calls"]]
+        given.append(turn)
+    return [given], {**options, "tools": tools} if tools else options
+
+
+def _call(call: dict[str, Any], as_text: bool) -> dict[str, Any]:
+    arguments = call["function"]["arguments"]
+    if not as_text or isinstance(arguments, str):
+        return call
+    return {**call, "function": {**call["function"], "arguments": json.dumps(arguments, ensure_ascii=False)}}
+
+
+def _wants_text(tokenizer: Any, options: dict[str, Any]) -> bool:
+    """Whether a template puts the arguments of a call into its text as they are, instead of writing them as JSON."""
+    call = {"type": "function", "function": {"name": "probe", "arguments": {"probe": 1}}, "id": "probe00ab"}
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    try:
+        return "{'probe': 1}" in tokenizer.apply_chat_template(turns, tokenize=False, **options)
+    except _template_errors():
+        return True
 
 
 class TemplateRefusal(WorkbenchError):
@@ -182,116 +216,3 @@ def _refuses_system(tokenizer: Any, messages: list[Message], options: dict[str, 
     except _template_errors():
         return False
     return True
-
-
-def _marked_spans(
-    tokenizer: Any, template: str, conversations: list[list[Message]], texts: list[str]
-) -> list[list[Span] | None]:
-    """Spans from a copy of the template that writes a private character where an answer starts and ends.
-
-    Transformers can report the spans itself, but through state that it keeps in the compiled template: two threads that
-    render at the same time disturb each other (transformers 5.23, `AssistantTracker`). None stands for a conversation
-    whose copy does not come out the same, and for one without any mark.
-    """
-    copy = _START_TAG.sub(rf"{{%\1 if true %}}{{{{ '{_OPEN}' }}}}{{% if true \2%}}", template)
-    copy = _END_TAG.sub(rf"{{%\1 endif %}}{{{{ '{_CLOSE}' }}}}{{% endif \2%}}", copy)
-    try:
-        written = render(tokenizer, conversations, chat_template=copy)
-    except WorkbenchError:
-        return [None] * len(texts)
-    enders = _end_tokens(tokenizer)
-    return [_read_marks(marked, text, enders) for marked, text in zip(written, texts, strict=True)]
-
-
-def _read_marks(marked: str, text: str, enders: tuple[str, ...]) -> list[Span] | None:
-    pieces = re.split(f"[{_OPEN}{_CLOSE}]", marked)
-    marks = re.findall(f"[{_OPEN}{_CLOSE}]", marked)
-    if "".join(pieces) != text or not marks or marks != [_OPEN, _CLOSE] * (len(marks) // 2):
-        return None
-    spans, position = [], 0
-    for index, piece in enumerate(pieces):
-        if index % 2:
-            end = position + len(piece)
-            if not piece.rstrip().endswith(enders):
-                # Some templates close the mark in front of the token that ends the answer.
-                end += next((len(token) for token in enders if text.startswith(token, end)), 0)
-            spans.append((position, end))
-        position += len(piece)
-    return spans
-
-
-def _measured_spans(
-    tokenizer: Any, conversations: list[list[Message]], texts: list[str], rows: list[int]
-) -> dict[int, list[Span]]:
-    """Spans by rendering the conversations with the numbers `rows` up to each of their answers, all in two batches."""
-    places = [
-        (row, index)
-        for row in rows
-        for index, message in enumerate(conversations[row])
-        if message["role"] == "assistant"
-    ]
-    led = [(row, index) for row, index in places if index]
-    followed = [(row, index) for row, index in places if index + 1 < len(conversations[row])]
-    before = _render_parts(tokenizer, conversations, led, 0, add_generation_prompt=True)
-    after = _render_parts(tokenizer, conversations, followed, 1)
-    enders = _end_tokens(tokenizer)
-    spans: dict[int, list[Span]] = {row: [] for row in rows}
-    for row, index in places:
-        text = texts[row]
-        start = len(os.path.commonprefix([before.get((row, index), ""), text]))
-        upto = after.get((row, index), text)
-        kept = text.startswith(upto)
-        try:
-            end = len(upto) if kept else _searched_end(tokenizer, conversations[row], index, text, start, enders)
-        except TemplateRefusal as refusal:
-            raise refusal.at(row) from refusal
-        spans[row].append((start, _without_tail(text, start, end, enders)))
-    return spans
-
-
-def _render_parts(
-    tokenizer: Any, conversations: list[list[Message]], places: list[tuple[int, int]], extra: int, **options: Any
-) -> dict[tuple[int, int], str]:
-    """Conversations rendered up to a message, with `extra` messages from there on."""
-    try:
-        parts = render(tokenizer, [conversations[row][: index + extra] for row, index in places], **options)
-    except TemplateRefusal as refusal:
-        raise refusal.at(places[refusal.place][0]) from refusal
-    return dict(zip(places, parts, strict=True))
-
-
-def _searched_end(
-    tokenizer: Any, messages: list[Message], index: int, text: str, start: int, enders: tuple[str, ...]
-) -> int:
-    """The end of an answer that the template renders differently once the conversation goes on (Qwen3's thoughts).
-
-    What stands behind a last answer mostly closes the earlier ones too: it is searched backwards from the next message.
-    Otherwise (Phi-3 and gpt-oss end the last answer in their own way) the answer ends with the first special token
-    behind its words.
-    """
-    probe = "\ue0f2"
-    changed = [*messages]
-    changed[index + 1] = {**messages[index + 1], "content": probe}
-    other, last = render(tokenizer, [changed, [*messages[:index], {"role": "assistant", "content": probe}]])
-    following = len(os.path.commonprefix([text, other]))
-    closer = last[last.rfind(probe) + 1 :].rstrip()
-    found = text.rfind(closer, start, following) if closer else -1
-    if found >= 0:
-        return found + len(closer)
-    words = messages[index]["content"].strip()
-    found = text.rfind(words, start, following)
-    if found < 0:
-        return following
-    behind = found + len(words)
-    ends = [place + len(token) for token in enders if (place := text.find(token, behind, following)) >= 0]
-    return min(ends, default=behind)
-
-
-def _end_tokens(tokenizer: Any) -> tuple[str, ...]:
-    return tuple(str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
-
-
-def _without_tail(text: str, start: int, end: int, enders: tuple[str, ...]) -> int:
-    """The end of the answer's end token: a line break behind it belongs to the next message, and is never generated."""
-    stripped = text[start:end].rstrip()
-    return start + len(stripped) if enders and stripped.endswith(enders) else end

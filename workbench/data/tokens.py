@@ -1,11 +1,12 @@
 """From examples to token ids and labels: exactly the ids of `apply_chat_template`, and -100 where nothing is learned.
 
-A tokenizer is handed in; nothing heavy is imported. An answer is learned from its first token to the one that ends it.
-Cutting to `max_length` keeps the start of a row.
+A tokenizer is handed in; nothing heavy is imported. An answer is learned from its first token to the one that ends it;
+where the template writes no end, the tokenizer's end token is added behind the last answer (see `ends`). Cutting to `max_length` keeps the start of a row.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from bisect import bisect_left
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.text import Text
+from workbench.data.answers import Rendered, Span, render_answers
 from workbench.data.encoded import (
     IGNORED,
     AnyEncoded,
@@ -24,8 +26,11 @@ from workbench.data.encoded import (
     TokenStats,
     statistics,
 )
+from workbench.data.ends import Ending, ending_of
 from workbench.data.formats import Example
-from workbench.data.rendering import Message, Rendered, Span, TemplateRefusal, chat_template, render, render_answers
+from workbench.data.rendering import TemplateRefusal, chat_template, render
+from workbench.data.turns import Message
+from workbench.data.words import Loss, losses
 
 __all__ = [
     "IGNORED",
@@ -76,7 +81,8 @@ def encode_chat(
     Raises:
         WorkbenchError: no chat template (`no_chat_template`), or it refuses this conversation (`chat_template`).
     """
-    return _encode_rendered(tokenizer, render_answers(tokenizer, [messages]), learn, max_length)[0]
+    rendered = render_answers(tokenizer, [messages], ending_of(tokenizer))
+    return _encode_rendered(tokenizer, rendered, learn, max_length)[0]
 
 
 def encode_text(tokenizer: Any, text: str, max_length: int | None = None) -> Encoded:
@@ -86,7 +92,7 @@ def encode_text(tokenizer: Any, text: str, max_length: int | None = None) -> Enc
 
 def encode_preference(tokenizer: Any, example: Example, max_length: int | None = None) -> EncodedPreference:
     """A preference example as tokens; an answer starts where it parts from the prompt, as in trl."""
-    return _encode_preferences(tokenizer, [example], max_length)[0]
+    return _encode_preferences(tokenizer, [example], max_length, ending_of(tokenizer))[0]
 
 
 def encode_many(
@@ -114,12 +120,13 @@ def encode_many(
         WorkbenchError: as `encode_chat`; a `TemplateRefusal` holds the example, and names its row after `in_file`.
     """
     results: list[AnyEncoded] = []
+    ending = ending_of(tokenizer) if examples and "text" not in examples[0] else None
     for start in range(0, len(examples), CHUNK):
         if stop is not None and stop.is_set():
             raise StopRequested
         block = examples[start : start + CHUNK]
         try:
-            results += _encode_block(tokenizer, block, learn, max_length)
+            results += _encode_block(tokenizer, block, learn, max_length, ending)
         except TemplateRefusal as refusal:
             raise refusal.at(start + refusal.place, block[refusal.place]) from refusal
         if progress is not None:
@@ -129,14 +136,14 @@ def encode_many(
 
 def render_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
     """The tokens that the model continues: the conversation and the header of the answer to come."""
-    return _render_prompts(tokenizer, [messages])[0]
+    return _ids(tokenizer, _prompt_texts(tokenizer, [messages]))[0]
 
 
 def colour(
     tokenizer: Any, messages: list[Message], learn: Learn = "answers", max_length: int | None = None
 ) -> list[Piece]:
     """The rendered conversation in pieces that join to the whole text, as `encode_chat` learns and cuts it."""
-    return _colour(render_answers(tokenizer, [messages])[0], tokenizer, learn, max_length)
+    return _colour(render_answers(tokenizer, [messages], ending_of(tokenizer))[0], tokenizer, learn, max_length)
 
 
 def colour_text(tokenizer: Any, text: str, max_length: int | None = None) -> list[Piece]:
@@ -159,26 +166,33 @@ def colour_example(
         if "messages" in example:
             return colour(tokenizer, example["messages"], learn, max_length)
         answer = example.get(side) or example.get("completion") or []
-        rendered = _render_last_answers(tokenizer, [(example["prompt"], answer)])[0]
+        rendered = _render_last_answers(tokenizer, [(example["prompt"], answer)], ending_of(tokenizer))[0]
     except TemplateRefusal as refusal:
         raise refusal.at(0, example) from refusal
     return _colour(rendered, tokenizer, "answers", max_length)
 
 
-def _encode_block(tokenizer: Any, block: list[Example], learn: Learn, max_length: int | None) -> list[AnyEncoded]:
+def _encode_block(
+    tokenizer: Any, block: list[Example], learn: Learn, max_length: int | None, ending: Ending | None
+) -> list[AnyEncoded]:
     first = block[0]
-    if "text" in first:
+    if ending is None:
         return [*_encode_texts(tokenizer, [example["text"] for example in block], max_length)]
     if "messages" in first:
-        rendered = render_answers(tokenizer, [example["messages"] for example in block])
+        rendered = render_answers(tokenizer, [example["messages"] for example in block], ending)
         return [*_encode_rendered(tokenizer, rendered, learn, max_length)]
     if "chosen" in first:
-        return [*_encode_preferences(tokenizer, block, max_length)]
+        return [*_encode_preferences(tokenizer, block, max_length, ending)]
     if "completion" in first:
-        rendered = _render_last_answers(tokenizer, [(e["prompt"], e["completion"]) for e in block])
+        rendered = _render_last_answers(tokenizer, [(e["prompt"], e["completion"]) for e in block], ending)
         return [*_encode_rendered(tokenizer, rendered, "answers", max_length)]
-    rows = _render_prompts(tokenizer, [example["prompt"] for example in block])
-    return [EncodedPrompt(ids[:max_length], len(ids) - len(ids[:max_length])) for ids in rows]
+    prompts = [example["prompt"] for example in block]
+    texts = _prompt_texts(tokenizer, prompts)
+    rows = zip(_ids(tokenizer, texts), prompts, texts, strict=True)
+    return [
+        EncodedPrompt(ids[:max_length], len(ids) - len(ids[:max_length]), losses(messages, text, [], len(messages)))
+        for ids, messages, text in rows
+    ]
 
 
 def _encode_rendered(tokenizer: Any, rendered: list[Rendered], learn: Learn, max_length: int | None) -> list[Encoded]:
@@ -186,9 +200,9 @@ def _encode_rendered(tokenizer: Any, rendered: list[Rendered], learn: Learn, max
     encoded = []
     for row, (ids, offsets) in zip(rendered, rows, strict=True):
         kept = ids[:max_length]
-        flags = _learned_flags(offsets[: len(kept)], row.answers, learn)
+        flags = _learned_flags(offsets[: len(kept)], row, learn)
         labels = [token if learned else IGNORED for token, learned in zip(kept, flags, strict=True)]
-        encoded.append(Encoded(kept, labels, len(ids) - len(kept)))
+        encoded.append(Encoded(kept, labels, len(ids) - len(kept), row.lost))
     return encoded
 
 
@@ -203,21 +217,32 @@ def _encode_texts(tokenizer: Any, texts: list[str], max_length: int | None) -> l
     return encoded
 
 
-def _encode_preferences(tokenizer: Any, examples: list[Example], max_length: int | None) -> list[EncodedPreference]:
-    prompts = _render_prompts(tokenizer, [example["prompt"] for example in examples])
-    sides = [
-        _ids(tokenizer, render(tokenizer, [example["prompt"] + example[side] for example in examples]))
-        for side in ("chosen", "rejected")
-    ]
-    return [_preference(p, c, r, max_length) for p, c, r in zip(prompts, *sides, strict=True)]
+def _encode_preferences(
+    tokenizer: Any, examples: list[Example], max_length: int | None, ending: Ending
+) -> list[EncodedPreference]:
+    asked = _prompt_texts(tokenizer, [example["prompt"] for example in examples])
+    sides = []
+    lost: list[tuple[Loss, ...]] = [()] * len(examples)
+    for side in ("chosen", "rejected"):
+        talks = [example["prompt"] + example[side] for example in examples]
+        texts = render(tokenizer, talks)
+        for place, (talk, text) in enumerate(zip(talks, texts, strict=True)):
+            answer = (len(os.path.commonprefix([asked[place], text])), len(text))
+            found = losses(talk, text, [answer], len(examples[place]["prompt"]))
+            lost[place] = tuple(dict.fromkeys((*lost[place], *found)))
+        sides.append(_ids(tokenizer, [text + ending.added for text in texts]))
+    rows = zip(_ids(tokenizer, asked), *sides, lost, strict=True)
+    return [_preference(p, c, r, max_length, found) for p, c, r, found in rows]
 
 
-def _preference(prompt: list[int], chosen: list[int], rejected: list[int], max_length: int | None) -> EncodedPreference:
+def _preference(
+    prompt: list[int], chosen: list[int], rejected: list[int], max_length: int | None, lost: tuple[Loss, ...]
+) -> EncodedPreference:
     """The answers start where they part from the prompt, which a template may render differently before an answer."""
     head = min(_common_length(prompt, chosen), _common_length(prompt, rejected))
     kept = chosen[head:max_length], rejected[head:max_length]
     cut = len(chosen) + len(rejected) - 2 * head - len(kept[0]) - len(kept[1])
-    return EncodedPreference(prompt[:head], *kept, cut, max(len(chosen), len(rejected)))
+    return EncodedPreference(prompt[:head], *kept, cut, max(len(chosen), len(rejected)), lost)
 
 
 def _common_length(left: list[int], right: list[int]) -> int:
@@ -225,19 +250,17 @@ def _common_length(left: list[int], right: list[int]) -> int:
     return next((place for place, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
-def _render_prompts(tokenizer: Any, prompts: list[list[Message]]) -> list[list[int]]:
+def _prompt_texts(tokenizer: Any, prompts: list[list[Message]]) -> list[str]:
     chat_template(tokenizer)
-    return _ids(tokenizer, render(tokenizer, prompts, add_generation_prompt=True))
+    return render(tokenizer, prompts, add_generation_prompt=True)
 
 
-def _render_last_answers(tokenizer: Any, pairs: list[tuple[list[Message], list[Message]]]) -> list[Rendered]:
+def _render_last_answers(
+    tokenizer: Any, pairs: list[tuple[list[Message], list[Message]]], ending: Ending
+) -> list[Rendered]:
     """Prompt and answer rendered together, where only the answer counts: earlier turns of the prompt are context."""
-    rendered = render_answers(tokenizer, [prompt + answer for prompt, answer in pairs])
-    result = []
-    for row, (_, answer) in zip(rendered, pairs, strict=True):
-        turns = sum(message["role"] == "assistant" for message in answer)
-        result.append(Rendered(row.text, row.answers[-turns:] if turns else []))
-    return result
+    talks = [prompt + answer for prompt, answer in pairs]
+    return render_answers(tokenizer, talks, ending, [len(prompt) for prompt, _ in pairs])
 
 
 def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
@@ -260,25 +283,27 @@ def _tokenise(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], list[Sp
     return list(zip(rows["input_ids"], rows["offset_mapping"], strict=True))
 
 
-def _learned_flags(offsets: list[Span], answers: list[Span], learn: Learn) -> list[bool]:
+def _learned_flags(offsets: list[Span], rendered: Rendered, learn: Learn) -> list[bool]:
     """Which tokens are learned: those that have at least one character in an answer."""
-    if learn == "all":
-        return [True] * len(offsets)
-    flags = [False] * len(offsets)
-    for start, end in answers:
+    flags = [learn == "all"] * len(offsets)
+    _set_flags(flags, offsets, rendered.skipped if learn == "all" else rendered.answers, learn != "all")
+    return flags
+
+
+def _set_flags(flags: list[bool], offsets: list[Span], spans: list[Span], value: bool) -> None:
+    for start, end in spans:
         for place in range(bisect_left(offsets, start, key=lambda span: span[1]), len(offsets)):
             first, last = offsets[place]
             if first >= end:
                 break
             # A token without characters (a byte of a character that another token has) goes with its place.
             if last > start or first == last == start:
-                flags[place] = True
-    return flags
+                flags[place] = value
 
 
 def _colour(rendered: Rendered, tokenizer: Any, learn: Learn, max_length: int | None) -> list[Piece]:
     offsets = _tokenise(tokenizer, [rendered.text])[0][1]
-    return _pieces(rendered.text, offsets, _learned_flags(offsets, rendered.answers, learn), max_length)
+    return _pieces(rendered.text, offsets, _learned_flags(offsets, rendered, learn), max_length)
 
 
 def _pieces(text: str, offsets: list[Span], flags: list[bool], max_length: int | None) -> list[Piece]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.text import Text
+from workbench.data.turns import Message
 from workbench.engine.boundary import ENDINGS, explain, logger
 from workbench.engine.desk import Desk
 from workbench.engine.hardware import physical_cores
@@ -60,7 +61,7 @@ class Chats:
         self,
         target: Target,
         run_id: str | None,
-        messages: list[dict[str, str]],
+        messages: list[Message],
         *,
         tuned: bool,
         sampling: dict[str, Any],
@@ -148,7 +149,7 @@ def _load(base: Path, adapter: Path | None, quantization: str) -> tuple[Any, Any
 def _say(
     model: Any,
     tokenizer: Any,
-    messages: list[dict[str, str]],
+    messages: list[Message],
     sampling: Any,
     *,
     tuned: bool,

@@ -17,6 +17,7 @@ from workbench.config.presets import Preset, find_preset, list_presets
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
+from workbench.data.turns import Message
 from workbench.engine import checks, takeaway, views
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
@@ -241,7 +242,7 @@ class Engine:
     def chat(
         self,
         target: str,
-        messages: list[dict[str, str]],
+        messages: list[Message],
         *,
         tuned: bool = True,
         temperature: float = 0.0,

@@ -19,6 +19,7 @@ from transformers.generation.streamers import BaseStreamer
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.data.tokens import render_prompt
+from workbench.data.turns import Message
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Sampling:
 def generate(
     model: Any,
     tokenizer: Any,
-    messages: list[dict[str, str]],
+    messages: list[Message],
     sampling: Sampling,
     *,
     on_text: Callable[[str], None] = lambda text: None,

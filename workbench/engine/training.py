@@ -26,7 +26,9 @@ from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import Loaded
+from workbench.data.notices import row_numbers
 from workbench.data.tokens import TemplateRefusal
+from workbench.data.turns import Message
 from workbench.engine.callback import RunCallback
 from workbench.engine.checks import check_device, named_layers, refuse
 from workbench.engine.desk import Desk
@@ -215,6 +217,7 @@ def _build(
             lambda done, total: job.emit(_stage("reading", Text("Reading the data", "正在读取数据"), done, total))
         ),
         report=lambda text: job.emit(ProblemFound(text.as_dict())),
+        row_numbers=lambda examples: row_numbers(job.sets, examples),
         peft_config=adapter_config(config),
     )
     try:
@@ -286,7 +289,7 @@ def _ask(job: TrainingJob, model: Any, tokenizer: Any, step: int) -> None:
         if job.stop.is_set():
             return
         sampling = Sampling(max_new_tokens=ANSWER_TOKENS)
-        messages = [{"role": "user", "content": question}]
+        messages: list[Message] = [{"role": "user", "content": question}]
         try:
             answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
         except WorkbenchError as error:  # a question that this model cannot be asked is no reason to end a training

@@ -42,7 +42,8 @@ class Views:
     def inspect(
         self, dataset_id: str, model_id: str, max_length: int, learn: str, *, allow_paths: bool
     ) -> dict[str, Any]:
-        """Format, kind, rows, problems, and the counts of tokens."""
+        """Format, kind, rows, counts of tokens, and problems: of the set, and those that it has with this model."""
+        from workbench.data.notices import notices
         from workbench.data.tokens import TemplateRefusal, encode_many, statistics
 
         _check(max_length, learn)
@@ -57,13 +58,15 @@ class Views:
                 encoded = encode_many(tokenizer, loaded.examples, learn, max_length)  # type: ignore[arg-type]
             except TemplateRefusal as refusal:
                 raise refusal.in_file(loaded) from refusal
-            known = asdict(statistics(encoded))
+            found = notices(tokenizer, encoded, loaded.numbers, loaded.info.kind)
+            known = {**asdict(statistics(encoded)), "problems": found}
             with self._lock:
                 if len(self._counts) > 64:
                     self._counts.clear()
                 self._counts[key] = known
         info = loaded.info
-        return {**known, "format": info.format, "kind": info.kind, "rows": info.rows, "problems": loaded.problems}
+        problems = [*loaded.problems, *known["problems"]]
+        return {**known, "format": info.format, "kind": info.kind, "rows": info.rows, "problems": problems}
 
     def sample(self, dataset_id: str, start: int, count: int, *, allow_paths: bool) -> Examples:
         """Some rows, normalised; at most 100 at once."""

@@ -33,6 +33,7 @@ class Parts:
         stop: set when the person pressed Stop; long preparation looks at it and raises `StopRequested`.
         progress: called with (done, total) rows while data is prepared.
         report: called with a problem that people should read but that stops nothing.
+        row_numbers: the number of each example in its file.
         peft_config: peft's config of the adapter that the trainer lays over the model; None for full tuning.
     """
 
@@ -46,6 +47,7 @@ class Parts:
     stop: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[int, int], None] = lambda done, total: None
     report: Callable[[Text], None] = lambda text: None
+    row_numbers: Callable[[list[dict[str, Any]]], list[int]] = lambda examples: [*range(1, len(examples) + 1)]
     peft_config: Any = None
 
 

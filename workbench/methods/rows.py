@@ -1,6 +1,6 @@
 """From examples to the rows that a trainer gets: encoded, cut, and without those from which nothing can be learned.
 
-What was cut or left out is reported, never silent.
+What was cut or left out, or lost its words, is reported, never silent.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
+from workbench.data.notices import notices, with_rows
 from workbench.data.tokens import encode_many
 from workbench.methods.base import Parts
 
@@ -31,6 +32,7 @@ def encode_rows(parts: Parts) -> tuple[list[Any], list[Any]]:
 
     train = encode(parts.train, 0)
     evaluation = encode(parts.evaluation, train_count)
+    _tell_notices(parts, train + evaluation)
     train = _usable(parts, train, length, Text("training", "训练"))
     evaluation = _usable(parts, evaluation, length, Text("evaluation", "评估"))
     if not train:
@@ -42,6 +44,14 @@ def max_length(parts: Parts) -> int:
     """Tokens to keep of a row: what the run asks for, and no more than the model can read."""
     context = getattr(parts.model.config.get_text_config(), "max_position_embeddings", None)
     return min(parts.config.data.max_length, context or parts.config.data.max_length)
+
+
+def _tell_notices(parts: Parts, encoded: list[Any]) -> None:
+    """Say how answers end, and which rows lose words, before the first step."""
+    examples = [*parts.train, *parts.evaluation]
+    kind = "text" if examples and "text" in examples[0] else "chat"
+    for notice in notices(parts.tokenizer, encoded, parts.row_numbers(examples), kind):
+        parts.report(with_rows(notice))
 
 
 def _usable(parts: Parts, rows: list[Any], length: int, use: Text) -> list[Any]:
