@@ -15,7 +15,7 @@ from workbench.config.errors import StopRequested
 from workbench.config.run import RunConfig
 from workbench.data.library import DataLibrary
 from workbench.engine import Engine
-from workbench.engine.runs import CHECKPOINT_WHOLE
+from workbench.engine.checkpoints import CHECKPOINT_WHOLE
 from workbench.methods import METHODS
 
 ROWS = {"chat": chat_rows, "preference": pair_rows}  # of each kind of data that a method learns from

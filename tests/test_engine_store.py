@@ -15,9 +15,10 @@ from workbench.config import disk as disk_module
 from workbench.config.disk import write_atomically
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
+from workbench.engine.checkpoints import CHECKPOINT_WHOLE
 from workbench.engine.events import EventLog, Metrics, StatusChanged
 from workbench.engine.lock import HomeLock
-from workbench.engine.runs import CHECKPOINT_WHOLE, RunStore
+from workbench.engine.runs import RunStore
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.tokens import Piece
 from workbench.engine.plan import Forecast
-from workbench.engine.runs import RunRecord
+from workbench.engine.records import RunRecord
 from workbench.engine.views import Status
 
 STEPS = 350

@@ -23,7 +23,7 @@ from workbench.config.text import Text
 from workbench.engine import Engine
 from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
 from workbench.engine.names import KEPT_BACK_LOSS, TRAINING_LOSS, status_name
-from workbench.engine.runs import RunRecord
+from workbench.engine.records import RunRecord, kept_error
 
 FAILURES = ("disk_full", "unexpected", "busy", "not_finite")  # the request was right, the work failed: exit code 1
 LOOK = 0.3  # seconds between two looks at a run's events
@@ -104,9 +104,14 @@ def runs(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         return Result(data, "\n".join(_line(run, lang) for run in found)), 0
     run = engine.run(options.run)
     record = _record(run, lang)
-    shown = record if run.error is None else {**record, "error": _error(run.error).to(lang)}
-    text = "\n".join(f"{key}: {value}" for key, value in shown.items() if value is not None)
-    return Result({**record, "config": engine.store.config(run.id).values()}, text), 0
+    shown = record if run.error is None else {**record, "error": kept_error(run.error).to(lang)}
+    damage = [text.to(lang) for text in engine.damage(run.id)]
+    lines = [f"{key}: {value}" for key, value in shown.items() if value is not None]
+    lines += [f"damaged: {text}" for text in damage]
+    config = None
+    with contextlib.suppress(WorkbenchError):  # `damage` says why
+        config = engine.store.config(run.id).values()
+    return Result({**record, "config": config, "damage": damage}, "\n".join(lines)), 0
 
 
 def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
@@ -187,7 +192,7 @@ def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine
     finally:
         engine.close()
     if record.error:
-        print(_error(record.error).to(lang), file=sys.stderr)
+        print(kept_error(record.error).to(lang), file=sys.stderr)
     return Result(_record(record, lang), f"{record.id} {record.status}"), 0 if record.status == "completed" else 1
 
 
@@ -250,16 +255,12 @@ def _answer(stream: Any, *, show: bool) -> str:
 
 
 def _line(run: RunRecord, lang: str) -> str:
+    if run.damaged and run.error:
+        return f"{run.id}  {status_name(run.status).to(lang)}  {kept_error(run.error).to(lang)}"
     loss = f"{run.train_loss:.4f}" if run.train_loss is not None else "-"
     return f"{run.id}  {status_name(run.status).to(lang)}  {run.last_step}/{run.total_steps}  {loss}  {run.name}"
 
 
 def _record(run: RunRecord, lang: str) -> dict[str, Any]:
     """A run for `--json`: its error in the reader's language, as every error is printed."""
-    return {**asdict(run), "error": _error(run.error).as_dict(lang) if run.error else None}
-
-
-def _error(kept: dict[str, Any]) -> WorkbenchError:
-    """The error that `run.json` keeps in both languages."""
-    hint = kept.get("hint")
-    return WorkbenchError(Text(**kept["message"]), Text(**hint) if hint else None, kept.get("field"))
+    return {**asdict(run), "error": kept_error(run.error).as_dict(lang) if run.error else None}

@@ -14,6 +14,7 @@ import yaml
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.problems import suggestion
+from workbench.config.reading import Damaged, read_text
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, same
 
@@ -111,11 +112,10 @@ def load_preset(path: Path) -> Preset:
         WorkbenchError: the file cannot be read or holds no settings.
     """
     try:
-        values = read_yaml(path.read_text(encoding="utf-8-sig"), path.name)
-    except (OSError, UnicodeDecodeError):
-        raise WorkbenchError(
-            Text("the file {file} cannot be read", "无法读取文件 {file}").with_(file=path.name),
-            Text("Check that it exists and is a text file.", "请确认文件存在且是文本文件。"),
+        values = read_yaml(read_text(path), path.name)
+    except Damaged as error:
+        raise Damaged(
+            path.name, error.why, Text("Check that it exists and is a text file.", "请确认文件存在且是文本文件。")
         ) from None
     if not isinstance(values, dict):
         raise WorkbenchError(

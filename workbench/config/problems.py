@@ -139,6 +139,9 @@ _MESSAGES: dict[str, Callable[[str | Text, dict[str, Any]], Text]] = {
     "dict_type": _SECTION,
     "model_type": _SECTION,
     "model_attributes_type": _SECTION,
+    "missing": _bound("it is missing", "缺少这一项", ""),
+    "dataclass_type": _bound("it holds no JSON object", "内容不是 JSON 对象", ""),
+    "value_error": _bound("{given} cannot be used here", "这里不能用 {given}", ""),
     "literal_error": _bound("{given} is not one of {bound}", "{given} 不在可选值之中：{bound}", "expected"),
     "string_too_short": _bound("this must not be empty", "不能为空", ""),
     "string_too_long": _bound(

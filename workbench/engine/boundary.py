@@ -34,6 +34,17 @@ def explain(error: BaseException, place: Path | None = None) -> Problem:
             ),
             "optimization.batch_size",
         )
+    if is_refused_file(error):
+        return Problem(
+            Text(
+                "a saved file is damaged, or can carry a program, and was not loaded",
+                "有一个已保存的文件已损坏，或可能夹带程序，因此未加载",
+            ),
+            Text(
+                "Put it back from a backup, or start a new run with the same settings.",
+                "请从备份恢复该文件，或用同样的设置开始新的运行。",
+            ),
+        )
     if is_disk_full(error):
         full = disk_full(place or Path.cwd())
         return Problem(full.message, full.hint)
@@ -71,6 +82,11 @@ def is_out_of_memory(error: BaseException) -> bool:
         or isinstance(error, MemoryError)
         or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
     )
+
+
+def is_refused_file(error: BaseException) -> bool:
+    """Whether torch or safetensors refused what it was to load; torch's own words advise to load it unsafely."""
+    return type(error).__name__ in ("UnpicklingError", "SafetensorError") or "weights_only" in str(error)
 
 
 def is_disk_full(error: BaseException) -> bool:

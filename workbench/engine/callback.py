@@ -6,7 +6,6 @@ Imports transformers; loaded only when a run starts.
 from __future__ import annotations
 
 import math
-import shutil
 import threading
 import time
 from collections import deque
@@ -16,13 +15,12 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from workbench.config.disk import sync, write_json
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.text import Text
+from workbench.engine.checkpoints import mark_whole, remove_old
 from workbench.engine.events import CheckpointSaved, Event, Metrics, Stage
 from workbench.engine.hardware import memory_of_this_process
 from workbench.engine.names import recent_steps
-from workbench.engine.runs import CHECKPOINT_WHOLE
 
 NAMED = {"loss", "eval_loss", "grad_norm", "learning_rate", "epoch", "num_tokens"}
 NOT_SHOWN = ("runtime", "per_second", "total_flos", "train_loss", "num_input_tokens_seen")
@@ -166,22 +164,6 @@ def _check_finite(loss: float, step: int) -> None:
             field="optimization.learning_rate",
             code="diverged",
         )
-
-
-def mark_whole(checkpoint: Path, step: int) -> None:
-    """Write the mark that says that nothing of this checkpoint is missing."""
-    for path in checkpoint.iterdir():
-        if path.is_file():
-            sync(path)  # a power cut must not leave a mark on files that never reached the disk
-    write_json(checkpoint / CHECKPOINT_WHOLE, {"step": step})
-
-
-def remove_old(folder: Path, keep: int) -> None:
-    """Keep the newest `keep` whole checkpoints."""
-    whole = [path for path in folder.glob("checkpoint-*") if (path / CHECKPOINT_WHOLE).is_file()]
-    for path in sorted(whole, key=lambda path: int(path.name.rpartition("-")[2]))[:-keep]:
-        (path / CHECKPOINT_WHOLE).unlink()  # first, so that a kill here does not leave a half one that looks whole
-        shutil.rmtree(path, ignore_errors=True)
 
 
 class _Pace:

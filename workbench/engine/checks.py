@@ -15,7 +15,7 @@ from workbench.data.formats import require_kind
 from workbench.data.library import DataLibrary, Loaded
 from workbench.engine.hardware import cuda_module, memory, torch_is_loaded
 from workbench.engine.plan import Forecast, memory_estimate, plan_steps
-from workbench.engine.runs import RunRecord
+from workbench.engine.records import RunRecord
 from workbench.methods import METHODS
 from workbench.models.catalog import ModelCatalog, ModelInfo
 from workbench.models.layers import missing_layers, stored_layers

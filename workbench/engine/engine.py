@@ -20,6 +20,7 @@ from workbench.data.library import DataLibrary
 from workbench.data.turns import Message
 from workbench.engine import checks, takeaway, views
 from workbench.engine.chats import Chats, Target
+from workbench.engine.checkpoints import step_of
 from workbench.engine.desk import Desk
 from workbench.engine.events import StatusChanged, last_step
 from workbench.engine.hardware import memory
@@ -28,7 +29,8 @@ from workbench.engine.lease import Lease
 from workbench.engine.lock import HomeLock
 from workbench.engine.names import status_name
 from workbench.engine.plan import Forecast
-from workbench.engine.runs import RESUMABLE, RunRecord, RunStore, now_iso, step_of
+from workbench.engine.records import RESUMABLE, RunRecord
+from workbench.engine.runs import RunStore, now_iso
 from workbench.engine.views import Status
 from workbench.engine.worker import Worker
 from workbench.models.catalog import ModelCatalog
@@ -207,6 +209,10 @@ class Engine:
     def run(self, run_id: str) -> RunRecord:
         """One run."""
         return self.store.get(run_id)
+
+    def damage(self, run_id: str) -> list[Text]:
+        """What of a run's files cannot be read; of one whose record cannot, that record's `error` says so."""
+        return self.store.damage(run_id)
 
     def events(self, run_id: str, after: int = 0) -> list[dict[str, Any]]:
         """What happened in a run after the event with this number."""

@@ -1,21 +1,29 @@
 """What happens in a run, as typed events, and the append-only log that keeps them.
 
 A run never depends on a reader: readers pass the last sequence number they have and get what came after it. One event is
-one JSON line `{"seq", "time", "type", ...}`; a torn line, left by a kill, is passed over by every reader.
+one JSON line `{"seq", "time", "type", ...}`; a torn last line, left by a kill, is passed over by every reader, and a line that
+is damaged is left out and counted.
 """
 
 from __future__ import annotations
 
 import bisect
 import json
-import math
+import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import TypeAdapter
+
 from workbench.config.disk import disk_errors
+from workbench.config.reading import LARGEST, Count, Damaged, Number, Said, parse_record, read_bytes
+from workbench.config.text import Text
+
+LOG_LIMIT = 1024**3  # bytes
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class StatusChanged(Event):
 
     type: ClassVar[str] = "status"
     status: str
-    from_step: int | None = None
+    from_step: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,9 @@ class Stage(Event):
 
     type: ClassVar[str] = "stage"
     stage: str
-    text: dict[str, str]
-    done: int | None = None
-    total: int | None = None
+    text: Said
+    done: Count | None = None
+    total: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -50,17 +58,17 @@ class Metrics(Event):
     """Numbers of one step. `eval_loss` comes in an event of its own, without `loss`."""
 
     type: ClassVar[str] = "metrics"
-    step: int
-    total_steps: int
-    epoch: float | None = None
-    loss: float | None = None
-    eval_loss: float | None = None
-    learning_rate: float | None = None
-    grad_norm: float | None = None
-    tokens_per_second: float | None = None
-    memory_bytes: int | None = None
-    seconds_left: float | None = None
-    more: dict[str, float] | None = None
+    step: Count
+    total_steps: Count
+    epoch: Number | None = None
+    loss: Number | None = None
+    eval_loss: Number | None = None
+    learning_rate: Number | None = None
+    grad_norm: Number | None = None
+    tokens_per_second: Number | None = None
+    memory_bytes: Count | None = None
+    seconds_left: Number | None = None
+    more: Mapping[str, Number | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class CheckpointSaved(Event):
     """A checkpoint is whole on the disk."""
 
     type: ClassVar[str] = "checkpoint"
-    step: int
+    step: Count
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Sample(Event):
     """The model's answer to one of the person's own questions."""
 
     type: ClassVar[str] = "sample"
-    step: int
+    step: Count
     question: str
     answer: str
 
@@ -86,9 +94,24 @@ class ProblemFound(Event):
     """Something people should read; the run goes on unless its status says otherwise."""
 
     type: ClassVar[str] = "problem"
-    message: dict[str, str]
-    hint: dict[str, str] | None = None
+    message: Said
+    hint: Said | None = None
     field: str | None = None
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What every line begins with."""
+
+    seq: int
+    time: Number
+    type: str
+
+
+_HEAD = TypeAdapter(_Head)
+_SHAPES: dict[str, TypeAdapter[Any]] = {
+    event.type: TypeAdapter(event) for event in (StatusChanged, Stage, Metrics, CheckpointSaved, Sample, ProblemFound)
+}
 
 
 class EventLog:
@@ -99,6 +122,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._events: list[dict[str, Any]] | None = None
         self._torn = False
+        self._damage: Text | None = None
 
     def append(self, event: Event) -> dict[str, Any]:
         """Give the event its number and time and write it as one line."""
@@ -129,6 +153,12 @@ class EventLog:
         with self._lock:
             return next((event for event in reversed(self._loaded()) if event["type"] == kind), None)
 
+    def damage(self) -> Text | None:
+        """What of the file could not be read; the events are those that could."""
+        with self._lock:
+            self._loaded()
+            return self._damage
+
     def _loaded(self) -> list[dict[str, Any]]:
         if self._events is None:
             self._events = self._read()
@@ -140,18 +170,39 @@ class EventLog:
             file.truncate(file.read().rfind(b"\n") + 1)
 
     def _read(self) -> list[dict[str, Any]]:
-        """Read the file. A line that is no event (torn by a kill or a full disk) is passed over."""
+        """Read the file. An event's number is its place among those that can be read, as a damaged one may tell any."""
+        if not os.path.lexists(self.path):
+            return []
+        try:
+            raw = read_bytes(self.path, LOG_LIMIT)
+        except Damaged as error:
+            self._damage = error.message
+            return []
+        lines = raw.split(b"\n")
+        self._torn = bool(lines.pop())
+        lines = [line for line in lines if line.strip()]
         events: list[dict[str, Any]] = []
-        raw = self.path.read_bytes() if self.path.exists() else b""
-        for line in raw.splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and isinstance(event.get("seq"), int) and "type" in event:
-                events.append(event)
-        self._torn = bool(raw) and not raw.endswith(b"\n")
+        for line in lines:
+            event = _event(line)
+            if event is not None:
+                events.append({"seq": len(events) + 1, **event})
+        if len(events) < len(lines):
+            self._damage = Text(
+                "{count} of {total} lines of {file} are damaged and are left out",
+                "{file} 共 {total} 行，其中 {count} 行已损坏，未显示",
+            ).with_(count=len(lines) - len(events), total=len(lines), file=self.path.name)
         return events
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """One line as an event without its number, or None where it holds none; what a later version writes has a head only."""
+    try:
+        head = parse_record(line, _HEAD, "")
+        shape = _SHAPES.get(head.type)
+        fields = _plain(parse_record(line, shape, "")) if shape is not None else {}
+    except Damaged:
+        return None
+    return {"time": head.time, "type": head.type, **fields}
 
 
 def last_step(log: EventLog) -> tuple[int, int]:
@@ -167,7 +218,7 @@ def _plain(event: Event) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not abs(value) <= LARGEST:  # no number, too
         return None
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}

@@ -15,13 +15,15 @@ from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
+from workbench.engine import checkpoints
 from workbench.engine.boundary import ENDINGS, explain, logger
 from workbench.engine.chats import Chats, free_memory
 from workbench.engine.desk import Desk
 from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged, last_step
 from workbench.engine.lease import Lease
+from workbench.engine.records import RunRecord
 from workbench.engine.runlog import redact, run_log
-from workbench.engine.runs import RunRecord, RunStore, now_iso, step_of
+from workbench.engine.runs import RunStore, now_iso
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
 
@@ -65,11 +67,15 @@ class RunJobs:
         if stop.is_set():
             raise StopRequested
         self._store.drop_half_checkpoints(run_id)
-        checkpoint = self._store.last_checkpoint(run_id)
-        step = step_of(checkpoint) if checkpoint else None
+        choice = checkpoints.choose(self._store.checkpoints(run_id))
+        checkpoint = choice.checkpoint
+        step = checkpoints.step_of(checkpoint) if checkpoint else None
         if not self._store.move(run_id, ("queued",), "running", started=now_iso(), finished=None, error=None):
             raise StopRequested  # Stop came first
         self._store.log(run_id).append(StatusChanged("running", from_step=step))
+        for passed_over in choice.problems():
+            self._store.log(run_id).append(ProblemFound(passed_over.as_dict()))
+        checkpoints.remove_damaged(choice)
         job = self._job(run_id, stop, checkpoint)
         from workbench.engine.training import train
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from workbench.config.disk import disk_errors
 from workbench.config.errors import WorkbenchError
+from workbench.config.reading import Damaged, read_text
 from workbench.config.text import Text
 
 
@@ -34,7 +36,8 @@ class HomeLock:
                     ),
                     code="locked",
                 ) from None
-            owner.write_text(str(os.getpid()))
+            with contextlib.suppress(OSError):  # only to tell others who holds the folder
+                owner.write_text(str(os.getpid()))
 
     def release(self) -> None:
         """Let others in."""
@@ -43,6 +46,6 @@ class HomeLock:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip() or "?"
-    except OSError:
+        return read_text(path).strip()[:20] or "?"
+    except Damaged:
         return "?"

@@ -12,6 +12,7 @@ STATUS_NAMES = {
     "stopped": Text("stopped", "已停止"),
     "failed": Text("failed", "失败"),
     "interrupted": Text("interrupted", "被中断"),
+    "damaged": Text("damaged", "已损坏"),
 }
 
 # Two losses, each named for what it is: one falls also where a model only learns by heart, the other one does not.

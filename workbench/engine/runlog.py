@@ -1,4 +1,4 @@
-"""A run's `log.txt`: what Python logged on the thread that trains, with tracebacks. Secrets are left out."""
+"""A run's `log.txt`: what Python logged on the thread that trains, with tracebacks. Secrets and dangerous advice are left out."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workbench.config.disk import disk_errors
+
+_ADVICE = re.compile(r"[^\n]*weights_only[^\n]*\n?")  # torch's, to load a file that can carry a program all the same
 _SECRET = re.compile(r"hf_[A-Za-z0-9]{8,}")
 _LOGGERS = ("", "transformers", "trl", "peft", "datasets", "accelerate", "huggingface_hub")
 
 
 @contextmanager
 def run_log(path: Path) -> Iterator[None]:
-    """Write this thread's log records to `path` for a while; other threads' records stay out."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    """Write this thread's log records to `path` for a while; other threads' records stay out.
+
+    Raises:
+        WorkbenchError: nothing can be written there.
+    """
+    with disk_errors(path):
+        handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     thread = threading.get_ident()
     handler.addFilter(lambda record: record.thread == thread)
@@ -40,8 +48,8 @@ def run_log(path: Path) -> Iterator[None]:
 
 
 def redact(text: str) -> str:
-    """`text` without access tokens."""
-    return _SECRET.sub("hf_***", text)
+    """`text` without access tokens, and without lines that advise to load files unsafely."""
+    return _ADVICE.sub("", _SECRET.sub("hf_***", text))
 
 
 class _Redacting(logging.Formatter):

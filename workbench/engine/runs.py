@@ -9,12 +9,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import re
 import secrets
 import shutil
 import threading
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,57 +23,14 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump, load_preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
+from workbench.engine import checkpoints
 from workbench.engine.events import EventLog, last_step
+from workbench.engine.records import RunRecord, kept_error, read_run
 
-SCHEMA_VERSION = 1
 RUN_ID = re.compile(r"^[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}-[0-9a-f]{4}$")
-RESUMABLE = ("stopped", "interrupted", "failed")
-UNFINISHED = ("queued", "running", "stopping")
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "safetensors", "tokenizers")
 LOGS_KEPT = 8
-CHECKPOINT_WHOLE = "whole.json"  # written last into a checkpoint: without it the folder is half of one
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What `run.json` holds. Times are ISO 8601 in UTC; `error` is None or has `message`, `hint` (both {en, zh}), `field`."""
-
-    id: str
-    name: str
-    status: str
-    created: str
-    method: str
-    base_model: str
-    dataset: str
-    adapter: str
-    started: str | None = None
-    finished: str | None = None
-    error: dict[str, Any] | None = None
-    last_step: int = 0
-    total_steps: int = 0
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    tokens_per_second: float | None = None
-    has_result: bool = False
-    dataset_fingerprint: str | None = None
-    base_fingerprint: str | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
-
-    @property
-    def finished_well(self) -> bool:
-        """Whether there is a result to talk to and to export."""
-        return self.has_result and not self.active
-
-    @property
-    def active(self) -> bool:
-        """Whether it waits, runs, or is about to stop."""
-        return self.status in UNFINISHED
-
-    @property
-    def resumable(self) -> bool:
-        """Whether Resume makes sense: it ended before its last step."""
-        return self.status in RESUMABLE
+CONFIG = "config.yaml"
 
 
 class RunStore:
@@ -118,7 +74,7 @@ class RunStore:
             making = self.folder / f".{run_id}.making"
             making.mkdir()
             write_json(making / "run.json", asdict(record))
-            write_atomically(making / "config.yaml", dump(config))
+            write_atomically(making / CONFIG, dump(config))
             making.rename(self.folder / run_id)
         with self._lock:
             self._changes += 1
@@ -131,7 +87,7 @@ class RunStore:
             WorkbenchError: `run_id` is no run of this store (a path, a link, or unknown).
         """
         path = self.folder / run_id if RUN_ID.match(run_id or "") else None
-        if path is None or path.is_symlink() or not (path / "run.json").is_file():
+        if path is None or path.is_symlink() or not path.is_dir():
             raise WorkbenchError(
                 Text("there is no run '{run}'", "没有“{run}”这个运行").with_(run=str(run_id)[:80]),
                 Text("Choose one from the list of runs.", "请从运行列表中选择。"),
@@ -140,65 +96,111 @@ class RunStore:
         return path
 
     def get(self, run_id: str) -> RunRecord:
-        """The record of a run, read again only when the file changed."""
+        """The record of a run, read again only when the file changed; of one that cannot be read, what is known of it.
+
+        Raises:
+            WorkbenchError: there is no such run.
+        """
         path = self.path(run_id) / "run.json"
-        changed = path.stat().st_mtime_ns
+        changed = _changed(path)
         with self._lock:
             cached = self._records.get(run_id)
             if cached and cached[0] == changed:
                 return cached[1]
-            record = _record(json.loads(path.read_text(encoding="utf-8")))
+            record = read_run(path)
             self._records[run_id] = (changed, record)
             return record
 
     def update(self, run_id: str, **changes: Any) -> RunRecord:
-        """Replace some fields of a record, atomically."""
+        """Replace some fields of a record, atomically.
+
+        Raises:
+            WorkbenchError: the record is damaged, or cannot be written.
+        """
         with self._lock:
-            record = replace(self.get(run_id), **changes)
+            record = replace(self._sound(run_id), **changes)
             path = self.path(run_id) / "run.json"
             # Kept in memory even when the disk is full, so that the page tells the truth.
-            self._records[run_id] = (path.stat().st_mtime_ns, record)
+            self._records[run_id] = (_changed(path), record)
             self._changes += 1
             write_json(path, asdict(record))
-            self._records[run_id] = (path.stat().st_mtime_ns, record)
+            self._records[run_id] = (_changed(path), record)
             return record
 
     def move(self, run_id: str, before: tuple[str, ...], after: str, **changes: Any) -> bool:
         """Change the state if it is one of `before`; False when it was another. Of two who try, one succeeds."""
         with self._lock:
-            if self.get(run_id).status not in before:
+            if self._sound(run_id).status not in before:
                 return False
             self.update(run_id, status=after, **changes)
             return True
 
+    def _sound(self, run_id: str) -> RunRecord:
+        """The record of a run that is to change; what it holds must not be overwritten by what is not known of it."""
+        record = self.get(run_id)
+        if record.damaged and record.error:
+            raise kept_error(record.error)
+        return record
+
+    def damage(self, run_id: str) -> list[Text]:
+        """What of a run's files cannot be read, beside its record."""
+        events = self.log(run_id).damage()
+        found = [events] if events is not None else []
+        try:
+            self.config(run_id)
+        except WorkbenchError as error:
+            found.append(error.message)
+        return found
+
     def all(self) -> list[RunRecord]:
-        """Every run, newest first; a folder that holds no readable record is passed over.
+        """Every run, newest first, damaged ones too.
 
         The folder is walked again only when something changed: open pages ask every second.
         """
         with self._lock:
-            seen = (self._changes, self.folder.stat().st_mtime_ns if self.folder.is_dir() else 0)
+            seen = (self._changes, _changed(self.folder))
             if self._listed is None or self._listed[0] != seen:
                 self._listed = (seen, self._walk())
-            return list(self._listed[1])
+            # A damaged one is looked at each time: the file may have been put back.
+            return [self.get(record.id) if record.damaged else record for record in self._listed[1]]
 
     def _walk(self) -> list[RunRecord]:
         found = []
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if RUN_ID.match(path.name):
-                try:
-                    found.append(self.get(path.name))
-                except (WorkbenchError, ValueError, TypeError, OSError):
-                    continue
+        for path in self._folders():
+            try:
+                found.append(self.get(path.name))
+            except WorkbenchError:
+                continue  # deleted meanwhile, or a link, which is not followed
         return sorted(found, key=lambda record: (record.created, record.id), reverse=True)
 
+    def _folders(self) -> list[Path]:
+        try:
+            return [path for path in self.folder.iterdir() if RUN_ID.match(path.name)]
+        except OSError:  # none yet, or a folder that may not be read: whoever starts a run is told
+            return []
+
     def config(self, run_id: str) -> RunConfig:
-        """The run's exact configuration."""
-        return RunConfig.parse(load_preset(self.path(run_id) / "config.yaml").values)
+        """The run's exact configuration.
+
+        Raises:
+            WorkbenchError: it cannot be read any more.
+        """
+        try:
+            return RunConfig.parse(load_preset(self.path(run_id) / CONFIG).values)
+        except WorkbenchError as error:
+            raise WorkbenchError(
+                Text("the settings of this run cannot be read: {why}", "无法读取这个运行的设置：{why}").with_(
+                    why=error.message
+                ),
+                Text(
+                    "Put {file} back from a backup, or start a new run.", "请从备份恢复 {file}，或开始新的运行。"
+                ).with_(file=CONFIG),
+                code="damaged",
+            ) from error
 
     def save_config(self, run_id: str, config: RunConfig) -> None:
         """Replace the configuration (Resume with overrides)."""
-        write_atomically(self.path(run_id) / "config.yaml", dump(config))
+        write_atomically(self.path(run_id) / CONFIG, dump(config))
 
     def log(self, run_id: str) -> EventLog:
         """The run's events."""
@@ -226,7 +228,8 @@ class RunStore:
                 )
             # Renamed first: whatever happens next, the run is gone from the list as a whole.
             gone = path.with_name(f".{path.name}.deleted")
-            path.rename(gone)
+            with disk_errors(path):
+                path.rename(gone)
             self._changes += 1
             self._logs.pop(run_id, None)
             self._records.pop(run_id, None)
@@ -239,8 +242,8 @@ class RunStore:
                 shutil.rmtree(rest, ignore_errors=True)
         left = [record.id for record in self.all() if record.active]
         for run_id in left:
-            self.tidy(run_id)
             try:
+                self.tidy(run_id)
                 step, total = last_step(self.log(run_id))
                 self.update(run_id, status="interrupted", finished=now_iso(), last_step=step, total_steps=total)
             except (WorkbenchError, OSError):
@@ -260,27 +263,26 @@ class RunStore:
             shutil.rmtree(rest, ignore_errors=True) if rest.is_dir() else rest.unlink(missing_ok=True)
 
     def last_checkpoint(self, run_id: str) -> Path | None:
-        """The newest checkpoint that is whole, or None."""
-        whole = [path for path in self._checkpoints(run_id) if _is_whole(path)]
-        return max(whole, key=step_of) if whole else None
+        """The newest checkpoint that was written to its end, or None."""
+        return next(iter(checkpoints.marked(self.checkpoints(run_id))), None)
 
     def drop_half_checkpoints(self, run_id: str) -> None:
         """Remove checkpoints that were cut off while they were written. Only for who owns the run: it may be writing one."""
-        for path in self._checkpoints(run_id):
-            if not _is_whole(path):
+        for path in self.checkpoints(run_id).glob("checkpoint-*"):
+            if not checkpoints.is_marked(path):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _checkpoints(self, run_id: str) -> list[Path]:
-        return list((self.path(run_id) / "checkpoints").glob("checkpoint-*"))
+    def checkpoints(self, run_id: str) -> Path:
+        """The folder of a run's checkpoints; there is none before the first."""
+        return self.path(run_id) / "checkpoints"
 
 
-def step_of(checkpoint: Path) -> int:
-    """The step after which a checkpoint was made."""
-    return int(checkpoint.name.rpartition("-")[2])
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    return checkpoint.name.rpartition("-")[2].isdecimal() and (checkpoint / CHECKPOINT_WHOLE).is_file()
+def _changed(path: Path) -> int:
+    """What tells that a file was changed; 0 for none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def now_iso() -> str:
@@ -297,8 +299,3 @@ def library_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _record(values: dict[str, Any]) -> RunRecord:
-    known = {item.name for item in fields(RunRecord)}
-    return RunRecord(**{key: value for key, value in values.items() if key in known})

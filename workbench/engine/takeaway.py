@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.config.disk import slug
+from workbench.config.disk import disk_errors, slug
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
@@ -45,7 +45,8 @@ def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCata
         )
     base = models.resolve(store.config(run_id).model.base, allow_paths=True)
     exports = store.path(run_id) / "exports"
-    exports.mkdir(exist_ok=True)
+    with disk_errors(exports / "x"):
+        exports.mkdir(exist_ok=True)
     name = f"{slug(store.get(run_id).name, 'run')}-{run_id[:15]}-adapter.zip"  # the name for people, the time for order
     return zip_adapter(result, exports / name, card(store, run_id, base, "adapter"))
 
@@ -97,8 +98,8 @@ def card(store: RunStore, run_id: str, base: ModelInfo, kind: str) -> str:
         base=base.id,
         kind=kind,
         name=record.name,
-        method=record.method,
-        made=METHODS[record.method].label.en,
+        method=config.method.kind,
+        made=METHODS[config.method.kind].label.en,
         dataset=record.dataset,
         settings=settings,
         losses={RECENT_LOSS.en: record.train_loss, KEPT_BACK_LOSS.en: record.eval_loss},

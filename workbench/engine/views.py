@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.reading import opened
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary, Examples
-from workbench.engine.runs import RunRecord
+from workbench.engine.records import RunRecord
 from workbench.models.catalog import ModelCatalog
 
 
@@ -111,12 +113,19 @@ def _check(max_length: int, learn: str) -> None:
 
 
 def read_log(path: Path, after_byte: int) -> str:
-    """A run's log from a byte on, at most its last megabyte; empty when there is none yet."""
-    if not path.is_file():
+    """A run's log from a byte on, at most its last megabyte; empty when there is none yet.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
+    if not os.path.lexists(path):
         return ""
-    with path.open("rb") as file:
-        file.seek(max(after_byte, path.stat().st_size - 1_000_000, 0))
-        return file.read().decode("utf-8", errors="replace")
+
+    def end(file: IO[bytes]) -> bytes:
+        file.seek(max(after_byte, file.seek(0, os.SEEK_END) - 1_000_000, 0))
+        return file.read()
+
+    return opened(path, end).decode("utf-8", errors="replace")
 
 
 def import_heavy() -> None:

@@ -8,14 +8,17 @@ asked by `tokenizer_file.check_tokenizer`.
 
 from __future__ import annotations
 
-import json
 import math
-import struct
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.reading import Count, Damaged, opened, parse_json
 from workbench.config.text import Text
 from workbench.models.config_file import check_config, refuse_code
 from workbench.models.reading import contained, damaged, model_error, read_json_object, unreadable
@@ -70,28 +73,45 @@ class TensorHeader:
         object.__setattr__(self, "count", math.prod(self.shape))
 
 
+class _Entry(TypedDict):
+    """What the header says of one tensor."""
+
+    dtype: str
+    shape: list[Count]
+    data_offsets: Annotated[list[Count], Field(min_length=2, max_length=2)]
+
+
+_ENTRIES = TypeAdapter(dict[str, _Entry])
+
+
 def read_tensor_headers(path: Path) -> list[TensorHeader]:
     """Names, types and shapes in a safetensors file; a WorkbenchError when the file is cut off or no such file.
 
     The format: 8 bytes little-endian length, that many bytes of JSON, then the data.
     """
-    size = path.stat().st_size
     try:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > min(_HEADER_LIMIT, size - 8):
-                raise ValueError("header is longer than the file")
-            header = json.loads(stream.read(length).decode("utf-8"))
-        header.pop("__metadata__", None)
-        tensors = [
-            TensorHeader(name, entry["dtype"], tuple(map(int, entry["shape"]))) for name, entry in header.items()
-        ]
-        end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        size, raw = opened(path, _size_and_header)
+    except Damaged as error:
+        raise unreadable(path, error) from error
+    try:
+        header = parse_json(raw or b"", path.name)
+        if isinstance(header, dict):
+            header.pop("__metadata__", None)
+        entries = _ENTRIES.validate_python(header, strict=True)
+    except (Damaged, ValidationError) as error:
         raise damaged(path) from error
-    if 8 + length + end != size or not tensors or any(size < 0 for tensor in tensors for size in tensor.shape):
+    end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    if raw is None or 8 + len(raw) + end != size or not entries:
         raise damaged(path)
-    return tensors
+    return [TensorHeader(name, entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()]
+
+
+def _size_and_header(file: IO[bytes]) -> tuple[int, bytes | None]:
+    """A safetensors file's size and the JSON at its beginning; None where it is shorter than that says."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    return size, file.read(length) if length <= min(_HEADER_LIMIT, size - 8) else None
 
 
 def check_folder(folder: Path | str) -> ModelFiles:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import json
 from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.reading import Damaged, parse_json, read_bytes, system_says
 from workbench.config.text import Text
 
 _JSON_LIMIT = 64 * 1024 * 1024  # bytes; the largest tokenizer indexes seen are a few MB
@@ -22,11 +21,9 @@ def model_error(message: Text, hint: Text | None = None, *, code: str = "model_u
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; a WorkbenchError that names the file when it holds anything else."""
     try:
-        if path.stat().st_size > _JSON_LIMIT:
-            raise _no_json(path, Text("larger than {limit} MB", "超过 {limit} MB").with_(limit=_JSON_LIMIT // 1024**2))
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _no_json(path, _why(error)) from error
+        value = parse_json(read_bytes(path, _JSON_LIMIT), path.name)
+    except Damaged as error:
+        raise _no_json(path, error.why) from error
     if not isinstance(value, dict):
         raise model_error(
             Text("{file} does not hold a JSON object.", "{file} 的内容不是 JSON 对象。").with_(file=path.name),
@@ -45,12 +42,11 @@ def damaged(path: Path, code: str = "damaged_weights") -> WorkbenchError:
     )
 
 
-def unreadable(path: Path, error: OSError) -> WorkbenchError:
+def unreadable(path: Path, error: OSError | Damaged) -> WorkbenchError:
     """The error for a file that the system doesn't let this process read."""
+    why = error.why if isinstance(error, Damaged) else system_says(error)
     return model_error(
-        Text("{file} can't be read ({detail}).", "无法读取 {file}（{detail}）。").with_(
-            file=path.name, detail=_why(error)
-        ),
+        Text("{file} can't be read ({detail}).", "无法读取 {file}（{detail}）。").with_(file=path.name, detail=why),
         Text("Look at its permissions, or copy it again.", "请检查其访问权限，或重新复制。"),
         code="unreadable",
     )
@@ -64,22 +60,6 @@ def _no_json(path: Path, detail: Text) -> WorkbenchError:
         _AGAIN,
         code="invalid_json",
     )
-
-
-def _why(error: Exception) -> Text:
-    """What the error means, since its own words are English in every language."""
-    if isinstance(error, json.JSONDecodeError):
-        return Text("line {line}", "第 {line} 行").with_(line=error.lineno)
-    if isinstance(error, UnicodeDecodeError):
-        return Text("not UTF-8", "不是 UTF-8 编码")
-    if isinstance(error, RecursionError):
-        return Text("nested too deeply", "嵌套过深")
-    if isinstance(error, PermissionError):
-        return Text("no permission to read it", "没有读取权限")
-    if isinstance(error, OSError):
-        number = error.errno or 0
-        return Text("the system reports {code}", "系统报告 {code}").with_(code=errno.errorcode.get(number, number))
-    return Text("a number with too many digits", "有位数过多的数字")  # the only other ValueError that json raises
 
 
 def contained(folder: Path, name: str) -> Path | None:

@@ -1,0 +1,123 @@
+"""A run's record, `run.json`: what it holds, declared once and checked whenever it is read."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, NotRequired
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.reading import Count, Damaged, Number, Said, Time, read_record
+from workbench.config.text import Text
+
+SCHEMA_VERSION = 1
+RESUMABLE = ("stopped", "interrupted", "failed")
+UNFINISHED = ("queued", "running", "stopping")
+DAMAGED: Literal["damaged"] = "damaged"  # the state of a run whose record cannot be read; it stands in no file
+
+Status = Literal["queued", "running", "stopping", "stopped", "paused", "completed", "failed", "interrupted", "damaged"]
+
+
+class KeptError(TypedDict):
+    """Why a run failed, in both languages, and the setting to change."""
+
+    message: Said
+    hint: NotRequired[Said | None]
+    field: NotRequired[str | None]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What `run.json` holds. Times are ISO 8601 in UTC."""
+
+    id: str
+    name: str
+    status: Status
+    created: Time
+    method: str
+    base_model: str
+    dataset: str
+    adapter: str
+    started: Time | None = None
+    finished: Time | None = None
+    error: KeptError | None = None
+    last_step: Count = 0
+    total_steps: Count = 0
+    train_loss: Number | None = None
+    eval_loss: Number | None = None
+    tokens_per_second: Number | None = None
+    has_result: bool = False
+    dataset_fingerprint: str | None = None
+    base_fingerprint: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def finished_well(self) -> bool:
+        """Whether there is a result to talk to and to export."""
+        return self.has_result and not self.active
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits, runs, or is about to stop."""
+        return self.status in UNFINISHED
+
+    @property
+    def resumable(self) -> bool:
+        """Whether Resume makes sense: it ended before its last step."""
+        return self.status in RESUMABLE
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the record could not be read: `error` says why, and the run can be deleted."""
+        return self.status == DAMAGED
+
+
+_SHAPE = TypeAdapter(RunRecord)
+
+
+def read_run(path: Path) -> RunRecord:
+    """The record in a run's folder; where it cannot be read, one that says so.
+
+    Args:
+        path: the `run.json`. Its folder is what the run is named by, also where somebody has copied one.
+    """
+    run_id = path.parent.name
+    try:
+        return replace(read_record(path, _SHAPE), id=run_id)
+    except Damaged as error:
+        return _damaged(run_id, error)
+
+
+def kept_error(kept: KeptError) -> WorkbenchError:
+    """The error that a record keeps."""
+    hint = kept.get("hint")
+    return WorkbenchError(_text(kept["message"]), _text(hint) if hint else None, kept.get("field"))
+
+
+def _text(said: dict[str, str]) -> Text:
+    return Text(said["en"], said["zh"])
+
+
+def _damaged(run_id: str, error: Damaged) -> RunRecord:
+    """What stands in the list for a run whose record cannot be read; its id tells when it was made."""
+    created = datetime(1970, 1, 1)
+    with contextlib.suppress(ValueError):
+        created = datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S")
+    hint = Text("Delete this run, or put the file back from a backup.", "请删除这个运行，或从备份恢复该文件。")
+    return RunRecord(
+        id=run_id,
+        name=run_id[16:],
+        status=DAMAGED,
+        created=created.replace(tzinfo=UTC).isoformat(timespec="milliseconds"),
+        method="",
+        base_model="",
+        dataset="",
+        adapter="",
+        error=KeptError(message=error.message.as_dict(), hint=hint.as_dict()),
+    )
