@@ -39,7 +39,7 @@ class Damaged(WorkbenchError):
     """
 
     def __init__(self, name: str, why: Text, hint: Text | None = None) -> None:
-        message = Text("{file} cannot be read: {why}", "无法读取 {file}：{why}").with_(file=name, why=why)
+        message = Text("the file {file} cannot be read: {why}", "无法读取文件 {file}：{why}").with_(file=name, why=why)
         super().__init__(message, hint, code="damaged")
         self.why = why
 
