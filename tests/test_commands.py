@@ -86,6 +86,7 @@ def test_presets_are_listed_one_a_line_with_the_id_first(home):
     assert say("presets", "--home", home) == listed, "to list is what is meant where nothing is said"
     found = say("presets", "--json", "--lang", "zh", "--home", home).data["presets"]
     assert [one["id"] for one in found] == ids and all(CHINESE.search(one["about"]) for one in found)
+    assert all(one["reason"] in say("presets", "--lang", "zh", "--home", home).out for one in found)
 
 
 def test_a_preset_is_shown_and_copied_but_never_over_a_file(home, tmp_path):

@@ -23,8 +23,10 @@ from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.tokens import Piece
+from workbench.engine.hardware import Memory
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
+from workbench.engine.suitability import Fit, suits
 from workbench.engine.views import Status
 
 STEPS = 350
@@ -98,6 +100,14 @@ class FakeEngine:
             if preset.id == preset_id:
                 return preset
         raise WorkbenchError(Text("there is no preset '{name}'", "没有名为“{name}”的预设").with_(name=preset_id))
+
+    def fit(self, config: RunConfig) -> Fit:
+        """As with the engine, on a computer without a card."""
+        return suits(config, self.models.list(), Memory("CPU", 0, 24_000_000_000), False)
+
+    def preset_fits(self) -> dict[str, Fit]:
+        """The same for each preset."""
+        return {preset.id: self.fit(preset.config()) for preset in self.presets()}
 
     def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
         """What is in a data set."""
@@ -227,7 +237,7 @@ class FakeEngine:
             self._advance(run := self._get(run_id))
             return run.events[after:]
 
-    def asked(self, run_id: str) -> tuple[tuple[str, ...], int | None]:
+    def asking(self, run_id: str) -> tuple[tuple[str, ...], int | None]:
         """What it is asked, and how often."""
         return tuple(self._get(run_id).config.evaluation.questions), 35
 

@@ -17,13 +17,14 @@ from typing import Any
 
 from workbench.config.disk import disk_errors
 from workbench.config.errors import WorkbenchError
-from workbench.config.presets import find_preset, list_presets, load_preset, with_overrides
+from workbench.config.presets import find_preset, load_preset, with_overrides
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine import Engine
 from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
 from workbench.engine.names import KEPT_BACK_LOSS, TRAINING_LOSS, status_name
 from workbench.engine.records import RunRecord, kept_error
+from workbench.engine.suitability import by_group
 
 FAILURES = ("disk_full", "unexpected", "busy", "not_finite")  # the request was right, the work failed: exit code 1
 LOOK = 0.3  # seconds between two looks at a run's events
@@ -57,9 +58,14 @@ def explained(error: Exception) -> tuple[WorkbenchError, int]:
 def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """List presets (one a line, the id first), show one, or copy one to a file."""
     if options.action == "list":
-        found = list_presets()
-        rows = [f"{preset.id}  {preset.title.to(lang)}: {preset.about.to(lang)}" for preset in found]
-        data = [{"id": one.id, "title": one.title.to(lang), "about": one.about.to(lang)} for one in found]
+        engine = Engine(options.home, allow_paths=True, read_only=True)
+        fits = engine.preset_fits()
+        data = [
+            {"id": one.id, "title": one.title.to(lang), "about": one.about.to(lang), "group": fits[one.id].group,
+             "reason": fits[one.id].reason.to(lang)}
+            for one in by_group(engine.presets(), fits)
+        ]  # fmt: skip
+        rows = ("{id}  {title}: {about} {reason}".format(**one) for one in data)
         return Result({"presets": data}, "\n".join(rows)), 0
     preset = find_preset(options.id)
     if options.action == "show":

@@ -23,7 +23,7 @@ from workbench.engine.chats import Chats, Target
 from workbench.engine.checkpoints import step_of
 from workbench.engine.desk import Desk
 from workbench.engine.events import StatusChanged, last_step
-from workbench.engine.hardware import memory
+from workbench.engine.hardware import has_card, memory
 from workbench.engine.jobs import RunJobs
 from workbench.engine.lease import Lease
 from workbench.engine.lock import HomeLock
@@ -31,6 +31,7 @@ from workbench.engine.names import status_name
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RESUMABLE, RunRecord
 from workbench.engine.runs import RunStore, now_iso
+from workbench.engine.suitability import Fit, suits
 from workbench.engine.views import Status
 from workbench.engine.worker import Worker
 from workbench.models.catalog import ModelCatalog
@@ -88,6 +89,15 @@ class Engine:
     def preset(self, name: str) -> Preset:
         """One preset by its id."""
         return find_preset(name)
+
+    def preset_fits(self) -> dict[str, Fit]:
+        """Whether each preset works on this computer, by its id; what it leaves open is taken as usual."""
+        models, room, card = self.models.list(), memory(), has_card()
+        return {preset.id: suits(preset.config(), models, room, card) for preset in self.presets()}
+
+    def fit(self, config: RunConfig) -> Fit:
+        """The same for settings."""
+        return suits(config, self.models.list(), memory(), has_card())
 
     def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
         """Counts of a data set as a model would read it; tokenizes everything, so it may take seconds."""
@@ -218,7 +228,7 @@ class Engine:
         """What happened in a run after the event with this number."""
         return self.store.log(run_id).after(after)
 
-    def asked(self, run_id: str) -> tuple[tuple[str, ...], int | None]:
+    def asking(self, run_id: str) -> tuple[tuple[str, ...], int | None]:
         """The questions that a run asks its model, and after how many steps again: 0 is a tenth, None only at the end."""
         config = self.store.config(run_id)
         checked = config.data.eval or config.data.eval_share

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 
@@ -44,6 +45,13 @@ def cuda_module() -> object | None:
     torch = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
     return cuda if cuda is not None and cuda.is_available() else None
+
+
+def has_card() -> bool:
+    """Whether there is a graphics card that trains; until torch is loaded, whether there is a driver for one."""
+    if torch_is_loaded():
+        return cuda_module() is not None
+    return shutil.which("nvidia-smi") is not None
 
 
 def torch_is_loaded() -> bool:

@@ -76,9 +76,13 @@ class ModelCatalog:
             path = Path(os.path.expanduser(wanted)).resolve()
             wanted = str(path)
         if path is None:
+            usable = [info for info in self.list() if info.problem is None]
+            hint = Text("Choose one of: {names}.", "可选：{names}。").with_(names=listed(info.id for info in usable))
+            if not allow_paths:  # the page, where nobody types an id
+                hint = _IN_THE_PAGE.with_(names=listed(info.name for info in usable))
             raise model_error(
                 Text("There is no model called {name}.", "没有名为 {name} 的模型。").with_(name=wanted),
-                Text("Choose one of: {names}.", "可选：{names}。").with_(names=listed(info.id for info in self.list())),
+                hint,
                 code="unknown_model",
             )
         info = self._describe(wanted, path)
@@ -145,6 +149,10 @@ class ModelCatalog:
         )
 
 
+_IN_THE_PAGE = Text(
+    "Choose one that is here ({names}), or add it as the Model tab says.",
+    "请选择已有的模型（{names}），或按“模型”页的说明添加它。",
+)
 _STARTER_ABOUT = Text(
     "A very small model that comes with the workbench, for trying everything out without a download. It knows little.",
     "随工作台附带的极小模型，无需下载即可试用全部功能；它懂得很少。",

@@ -17,6 +17,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.ui import html
 from workbench.ui.shell import QUIET, Shell
+from workbench.ui.summary import FIND_PROBLEM
 
 STEPS = 5
 EXAMPLES = {"en": "What colour is the sky?", "zh": "天空是什么颜色？"}
@@ -171,6 +172,7 @@ def bind(shell: Shell) -> None:
     clicked = button.click(shell.safe(act), [kept, shell.run], outputs, **QUIET).then(
         shell.safe(start), [action, *given], started, **QUIET
     )
+    clicked = clicked.then(None, action, None, js=f"async name => {{ if (name === 'train') await ({FIND_PROBLEM})() }}")
     clicked = clicked.then(None, action, None, js=_ASK_JS % {"examples": json.dumps(EXAMPLES)})
     clicked.then(shell.safe(first), [kept, shell.run], shown, **QUIET)
     target = shell.shared["chat.tab"]["target"]

@@ -71,7 +71,7 @@ class RunPieces:
     def answers(self, run_id: str, lang: str) -> html.Markup:
         """First and latest answers."""
         with self._look(run_id) as (record, watched):
-            asked, every = self.engine.asked(run_id) if record.active else ((), None)
+            asked, every = self.engine.asking(run_id) if record.active else ((), None)
             return runhtml.answers(record, watched.view, lang, asked, every)
 
     def log(self, run_id: str, lang: str) -> html.Markup:

@@ -7,6 +7,7 @@ wrote go with it (`workbench.ui.suited`).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from collections.abc import Sequence
@@ -15,23 +16,23 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.run import RunConfig, put
-from workbench.config.text import Text, listed, same
-from workbench.ui import html, suited
+from workbench.config.text import Text, listed
+from workbench.ui import html, presetlist, suited, summary
 from workbench.ui.forecast import forecast_card
-from workbench.ui.form import BY_NAME, KIND, Form, sentence
+from workbench.ui.form import BY_NAME, KIND, Form
 from workbench.ui.shell import QUIET, Shell, press
 from workbench.ui.suited import first_preset, preset_values
-from workbench.ui.tabtools import panel
+from workbench.ui.summary import FIND_PROBLEM, START
+from workbench.ui.tabtools import on_open, panel
 
 ID = "train"
 ORDER = 30
 TITLE = Text("Train", "训练")
 
 NAMED = 6  # changed settings that are named
-SAID = 3  # wrong settings that are named with what is wrong
 
 _LEAD = Text(
     "Pick a preset and press Start. Everything else has a sensible default.",
@@ -44,10 +45,6 @@ _PRESET_HELP = Text(
 _CHANGED = Text("Changed from the preset: {names}.", "与预设不同的设置：{names}。")
 _AND_MORE = Text("{names} and {n} more", "{names}，以及另外 {n} 项")
 _RESET = Text("Back to the preset", "恢复预设")
-_START = Text("Start training", "开始训练")
-_ALSO_FIX = Text("This has to be put right first", "请先解决以下问题")
-_AT = Text("{place}: {problem}", "{place}：{problem}")
-_MORE_MARKED = Text("And {n} more, marked in red.", "另有 {n} 项，已标红。")
 _WAITS = Text(
     "“{name}” is training now; this run will wait its turn.", "“{name}”正在训练，现在开始的话，这次运行会先排队。"
 )
@@ -69,6 +66,7 @@ class _Part:
     shown: gr.State
     note: gr.HTML
     reset: gr.Button
+    start: gr.Button
     made: gr.Textbox
     """Questions made from the data set, as JSON; "" until the form shows what the browser remembers. Hidden, and no
     `gr.State`: the browser sends it along with the values that it had at that moment."""
@@ -83,7 +81,7 @@ def build(shell: Shell) -> None:
     shown = gr.State({})
     with gr.Row(equal_height=False, elem_classes="train"):
         with gr.Column(scale=3, min_width=300):
-            presets = [(shell.text(preset.title), preset.id) for preset in shell.engine.presets()]
+            presets = presetlist.choices(shell.engine, shell.text)
             preset = gr.Dropdown(
                 presets,
                 value=presets[0][1] if presets else None,
@@ -108,16 +106,18 @@ def build(shell: Shell) -> None:
         with gr.Column(scale=2, min_width=280, elem_classes="side"):
             card = gr.HTML("", padding=False, elem_id="train-forecast")
             waits = gr.HTML("", padding=False, elem_id="train-waits")
-            start = gr.Button(shell.text(_START), variant="primary", size="lg", elem_id="train-start")
-    part = _Part(form, preset, card, yaml, shown, note, reset, *(gr.Textbox("", visible=False) for _ in range(2)))
+            start = gr.Button(shell.text(START), variant="primary", size="lg", elem_id="train-start")
+    part = _Part(
+        form, preset, card, yaml, shown, note, reset, start, *(gr.Textbox("", visible=False) for _ in range(2))
+    )
     shell.shared["train.start_button"] = start
-    _react(shell, part, start)
+    _react(shell, part)
     _tell_of_the_queue(shell, waits)
 
 
-def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
+def _react(shell: Shell, part: _Part) -> None:
     form = part.form
-    looks = [*form.slots, part.shown, part.card, part.yaml]
+    looks = [*form.slots, part.shown, part.card, part.yaml, part.start]
     given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs, part.click]
 
     def check(made: str, shown: dict, *values: Any, request: gr.Request) -> Any:
@@ -131,10 +131,9 @@ def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
             run_id = shell.engine.submit(RunConfig.parse(form.read(values)), str(click)[:64])
         except WorkbenchError as error:
             problems = _with_ways_out(shell, form.read(values), error.problems)
-            shell.warn(same("\n".join(_said(form, problems, kind, lang))), request)
             return [*_marks(part, problems, kind, shown, lang, reveal=True), gr.skip(), gr.skip(), gr.skip()]
         updates, now = form.mark([], kind, lang, shown)
-        return [*updates, now, gr.skip(), gr.skip(), run_id, shell.go("run"), _new_click()]
+        return [*updates, now, gr.skip(), gr.skip(), gr.skip(), run_id, shell.go("run"), _new_click()]
 
     def seen(event: Any) -> None:
         """After `event` has changed the form: say what is wrong with it, and remember it."""
@@ -158,7 +157,7 @@ def _react(shell: Shell, part: _Part, start: gr.Button) -> None:
         )
     shell.page.load(_new_click, None, part.click, **QUIET)
     meant = [part.click, *given]
-    begun = start.click(shell.safe(begin), meant, started, show_progress="minimal", api_name="train")
+    begun = part.start.click(shell.safe(begin), meant, started, show_progress="minimal", api_name="train")
     begun.then(None, None, None, js=FIND_PROBLEM)
     shell.shared["train.begin"], shell.shared["train.check"] = (begin, meant, started), (check, asked, looks)
     shell.shared["train.form"], shell.shared["train.preset"], shell.shared["train.parts"] = form, part.preset, part
@@ -249,6 +248,12 @@ def bind(shell: Shell) -> None:
             return gr.skip()
         return chosen_data(dataset, made, preset, *values, request=request)
 
+    def grouped(request: gr.Request) -> Any:
+        """A model may have come, and what this computer has is known exactly only after a while."""
+        lang = shell.lang(request)
+        return gr.Dropdown(choices=presetlist.choices(shell.engine, lambda text: text.to(lang)))
+
+    on_open(shell, ID, grouped, None, part.preset)
     followed = [[shell.dataset, part.made, *everything], [*everything, part.made]]
     loaded = (
         shell.page.load(
@@ -313,6 +318,8 @@ def _preset_note(shell: Shell, form: Form, preset_id: str, nested: dict[str, Any
         if nested[section].get(name) != wanted[section].get(name, field.setting.default):
             names.append(field.setting.knob.label)
     said = [html.note(preset.about.to(lang))]
+    with contextlib.suppress(WorkbenchError):  # where a value is wrong, its field says so
+        said.append(presetlist.need(shell.engine.fit(RunConfig.parse(nested)), lang))
     if names:
         some = listed(names[:NAMED])
         if len(names) > NAMED:
@@ -342,48 +349,14 @@ def _look(shell: Shell, part: _Part, values: Any, shown: dict, lang: str) -> lis
     if problems:
         return _marks(part, problems, kind, shown, lang, dump(config))
     updates, now = form.mark([], kind, lang, shown)
-    return [*updates, now, forecast_card(shell.engine.forecast(config), lang), dump(config)]
+    forecast = forecast_card(shell.engine.forecast(config), lang)
+    return [*updates, now, forecast, dump(config), summary.start_button(form, [], kind, lang)]
 
 
 def _marks(
     part: _Part, problems: Any, kind: str, shown: dict, lang: str, yaml: Any = None, reveal: bool = False
 ) -> list[Any]:
     updates, now = part.form.mark(problems, kind, lang, shown, reveal)
-    card = html.card(_ALSO_FIX.to(lang), *_said(part.form, problems, kind, lang), kind="problems")
-    return [*updates, now, card, gr.skip() if yaml is None else yaml]
-
-
-def _said(form: Form, problems: Any, kind: str, lang: str) -> list[str]:
-    """The problems for the card and the corner: all that have no field, then some of those that are marked at theirs."""
-    rest = form.elsewhere(problems, kind)
-    marked = [problem for problem in problems if problem not in rest]
-    lines = [_named(form, problem, kind, lang) for problem in (*rest, *marked[:SAID])]
-    if len(marked) > SAID:
-        lines.append(_MORE_MARKED.with_(n=len(marked) - SAID).to(lang))
-    return lines
-
-
-def _named(form: Form, problem: Problem, kind: str, lang: str) -> str:
-    said = same(sentence(problem, lang))
-    place = form.place(problem.field, kind) if problem.field else None
-    if place is None and not problem.field:
-        return said.to(lang)
-    return _AT.with_(place=place or problem.field, problem=said).to(lang)
-
-
-# Takes the reader to the first field that is marked; its section may just be opening. Nothing is marked when a run began.
-FIND_PROBLEM = """async () => {
-  for (let n = 0; n < 15; n++) {
-    await new Promise(done => setTimeout(done, 100));
-    if (!document.querySelector('#tab-train')?.getClientRects().length) return;
-    const mark = document.querySelector('#tab-train .field [role=alert]');
-    if (!mark || !mark.getClientRects().length) continue;
-    const field = mark.closest('.field');
-    field.scrollIntoView({ block: 'center' });
-    // The list of a dropdown would open over what is wrong with it.
-    const input = field.querySelector('input:not([role=listbox]), textarea') || field;
-    if (input === field) field.tabIndex = -1;
-    input.focus({ preventScroll: true });
-    return;
-  }
-}"""
+    card = summary.card(part.form, problems, kind, lang)
+    start = summary.start_button(part.form, problems, kind, lang)
+    return [*updates, now, card, gr.skip() if yaml is None else yaml, start]

@@ -1,0 +1,102 @@
+"""Which presets work on this computer as it is, and what the others need. A guess, made before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from workbench.config.run import RunConfig
+from workbench.config.text import Text, same
+from workbench.engine.hardware import Memory
+from workbench.engine.plan import memory_estimate
+
+NOW, MODEL, CARD = "now", "model", "card"  # in this order people see them
+GROUPS = {
+    NOW: Text("works now", "现在可用"),
+    MODEL: Text("needs a larger model", "需要更大的模型"),
+    CARD: Text("needs a graphics card", "需要显卡"),
+}
+LARGEST_WITHOUT_CARD = 1e9  # parameters; a step of a larger model takes a processor minutes
+USUAL_ROW = 256  # tokens, for the guess of what memory a batch takes
+
+_WORKS = Text("Works on this computer now.", "现在就能在这台电脑上运行。")
+_NO_MODEL = Text(
+    "Needs the model {model}, which is not on this computer yet.", "需要模型 {model}，这台电脑上还没有它。"
+)
+_ADD = Text(
+    "Add it as the Model tab says, or choose another base model below.",
+    "请按“模型”页的说明添加它，或在下面换一个基座模型。",
+)
+_NO_CARD = Text(
+    "Needs a graphics card: {model} would learn far too slowly on this computer's processor.",
+    "需要显卡：用这台电脑的处理器训练 {model} 会慢得无法使用。",
+)
+_HALF_NUMBERS = Text(
+    "Needs a graphics card: fp16 cannot be computed on a processor.", "需要显卡：处理器无法用 fp16 计算。"
+)
+_SMALLER = Text(
+    "Take a preset that works now, or choose a smaller base model below.",
+    "请换一个现在可用的预设，或在下面选小一点的基座模型。",
+)
+_SHORT = Text(
+    "Needs about {need} GB of memory; {device} has {total} GB.",
+    "大约需要 {need} GB 内存，而 {device} 只有 {total} GB。",
+)
+_SIZE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a preset suits a computer: its group, why, and what to do about it (None where it works)."""
+
+    group: str
+    reason: Text
+    way_on: Text | None = None
+
+
+def suits(config: RunConfig, models: Sequence[Any], memory: Memory, card: bool) -> Fit:
+    """Whether a run of this config would work.
+
+    Args:
+        config: all settings, those of a preset filled up with what it leaves open.
+        models: what the catalog lists.
+        memory: of the device that trains.
+        card: whether there is a graphics card.
+    """
+    wanted = config.model.base
+    here = next((info for info in models if info.id == wanted and not info.problem), None)
+    name = here.name if here is not None else same(readable(wanted))
+    parameters = here.parameters if here is not None else size_in_name(wanted)
+    if not card and config.precision.dtype == "fp16":
+        return Fit(CARD, _HALF_NUMBERS, _SMALLER)
+    if not card and parameters > LARGEST_WITHOUT_CARD:
+        return Fit(CARD, _NO_CARD.with_(model=name), _SMALLER)
+    tokens = config.optimization.batch_size * min(config.data.max_length, USUAL_ROW)
+    half = card or config.precision.dtype in ("bf16", "fp16")
+    need = memory_estimate(config, int(parameters), bf16=half, tokens_per_batch=tokens) if parameters else 0
+    if need > memory.total:
+        room = {"need": f"{need / 1e9:.0f}", "total": f"{memory.total / 1e9:.0f}", "device": memory.device}
+        return Fit(CARD, _SHORT.with_(**room), _SMALLER)
+    if here is None:
+        return Fit(MODEL, _NO_MODEL.with_(model=name), _ADD)
+    return Fit(NOW, _WORKS)
+
+
+def by_group(presets: Sequence[Any], fits: Mapping[str, Fit]) -> list[Any]:
+    """Presets that work first, then those that need a model, then those that need a card; each group in its order."""
+    order = list(GROUPS)
+    return sorted(presets, key=lambda preset: order.index(fits[preset.id].group))
+
+
+def readable(model: str) -> str:
+    """The name of a model that is not here, as people write it: `Qwen3-1.7B` is Qwen3 1.7B."""
+    return (PurePath(model).name or model).replace("-", " ").replace("_", " ").strip()
+
+
+def size_in_name(model: str) -> float:
+    """Parameters that a model's name tells of (`Qwen3-1.7B`: 1.7e9); 0 where it tells nothing."""
+    told = _SIZE.findall(PurePath(model).name)
+    return float(told[-1][0]) * (1e9 if told[-1][1].lower() == "b" else 1e6) if told else 0.0
