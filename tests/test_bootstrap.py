@@ -36,6 +36,7 @@ FIRST_READ = (
     "workbench/__init__.py",
     "workbench/bootstrap.py",
     "workbench/installer.py",
+    "workbench/proxies.py",
     "workbench/__main__.py",
     "workbench/config/arguments.py",
     "workbench/config/errors.py",
@@ -213,6 +214,7 @@ def test_what_is_read_before_the_packages_are_there_needs_none() -> None:
         "workbench.config.errors",
         "workbench.config.first_words",
         "workbench.config.text",
+        "workbench.proxies",
     }
     for name in FIRST_READ:
         tree = ast.parse((ROOT / name).read_text(encoding="utf-8"), name, feature_version=(3, 8))

@@ -23,7 +23,7 @@ SHIPPED = [path for path in SOURCES if ROOT / "tests" not in path.parents]
 
 # Which part of the package may import which others. Imports run one way: down.
 ARROWS = {
-    "": {"config"},  # bootstrap and installer, of which only text and errors
+    "": {"config"},  # bootstrap, installer and proxies, of which only text and errors
     "config": set(),
     "data": {"config"},
     "models": {"config"},
@@ -63,7 +63,7 @@ MODULES = {module_name(path): path for path in SOURCES}
 def part(module: str) -> str:
     """Which part of the package a module belongs to: its folder, "" for the start-up, `__main__` for the commands."""
     names = module.split(".")
-    if len(names) < 2 or names[1] in ("bootstrap", "installer"):
+    if len(names) < 2 or names[1] in ("bootstrap", "installer", "proxies"):
         return ""
     return "__main__" if names[1] in ("__main__", "commands") else names[1]
 

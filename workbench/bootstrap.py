@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from workbench import proxies
 from workbench.config.errors import WorkbenchError
 from workbench.config.first_words import language, refuse_old_python
 from workbench.config.text import Text
@@ -24,7 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 APP, TESTS = "requirements.txt", "tests/requirements.txt"
 MARK = ".workbench-requirements"
 _RESTARTS = "WORKBENCH_RESTARTS"
-_LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def environment() -> None:
@@ -38,11 +38,8 @@ def environment() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Gradio asks its own page at start-up. With a proxy set and no exception for this machine that question goes to the
     # proxy, and the start fails.
-    given = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    hosts = [host.strip() for host in given.split(",") if host.strip()]
-    if "*" not in hosts:
-        hosts += [host for host in _LOCAL if host not in hosts]
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(hosts)
+    for text in proxies.of_this_process():
+        say(text)
 
 
 def say(text: Text | WorkbenchError, lang: str | None = None) -> None:
@@ -158,8 +155,17 @@ def _prepare(root: Path, files: list[str]) -> None:
     if ours or not (marked(root, files) and venv_python(root).exists()):
         from workbench import installer
 
+        if (text := proxies.without_socks(dict(os.environ))) is not None:
+            say(text)
         installer.install(root, files, despite_mark=ours)
     _restart(root, restarts + 1)
+
+
+def pip_variables() -> dict[str, str]:
+    """The environment for pip: nothing that is meant for this Python, and no proxy that pip can't use."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    proxies.without_socks(variables)
+    return variables
 
 
 def _is_managed() -> bool:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench.bootstrap import MARK, fingerprint, language, marked, read_pins, say, venv_python
+from workbench.bootstrap import MARK, fingerprint, language, marked, pip_variables, read_pins, say, venv_python
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 
@@ -184,7 +184,7 @@ def _pip(root: Path, options: list[str], version: str, total: int) -> WorkbenchE
     command = [str(venv_python(root)), "-m", "pip", "install", "--no-color", "--no-input"]
     # "raw" came with pip 24.1; an older one says nothing while it downloads, and the seconds are counted instead.
     bar = "raw" if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= (24, 2) else "off"
-    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    variables = pip_variables()
     variables.update(PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1", PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
     process = subprocess.Popen(
         [*command, "--progress-bar", bar, *options],

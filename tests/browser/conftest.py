@@ -34,6 +34,8 @@ class App:
         self.port = port or free_port()
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
+        self.said: list[str] = []
+        """Its lines on stderr, up to the one with the address."""
 
     def start(self) -> App:
         """Start it and wait until it answers."""
@@ -43,19 +45,19 @@ class App:
         )
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=lambda: [lines.put(line) for line in self.process.stderr], daemon=True).start()
-        said, deadline = [], time.monotonic() + 60
+        self.said, deadline = [], time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                said.append(lines.get(timeout=0.2))
+                self.said.append(lines.get(timeout=0.2))
             except queue.Empty:
                 if self.process.poll() is not None:
                     break
                 continue
-            found = re.search(r"http://\S+", said[-1])
+            found = re.search(r"http://\S+/\S*", self.said[-1])
             if found:
                 self.url = found.group()
                 return self
-        raise AssertionError("the page did not open:\n" + "".join(said))
+        raise AssertionError("the page did not open:\n" + "".join(self.said))
 
     def kill(self) -> None:
         """As a power cut would do it."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench import bootstrap
+from workbench import bootstrap, proxies
 
 bootstrap.environment()  # before gradio is imported: analytics are read at import, the proxy list at launch
 
@@ -136,6 +136,7 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
     space = "SPACE_ID" in os.environ
     login = _login()
     port = free_port(host, port)
+    proxies.spare(os.environ, (*proxies.LOCAL, host))  # gradio asks there whether the page answers
     token = None if space or login or is_loopback(host) else secrets.token_urlsafe(24)
     more = tuple(name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip())
     rules = Rules(host, token, head_script(lang) + live.script(), space, more)
@@ -149,7 +150,7 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
     page = build(engine, lang or "en")
     page.queue(api_open=False, max_size=64)
     page.launch(
-        server_name=host,
+        server_name=_in_address(host),
         server_port=port,
         auth=None,
         i18n=page.shell.words.i18n,
@@ -158,7 +159,7 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
         _app=_guarded(rules, page.shell),
         **_LAUNCH,
     )
-    name = {"0.0.0.0": _own_address(), "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    name = {"0.0.0.0": _own_address(), "::": "[::1]"}.get(host, _in_address(host))
     return Served(page, f"http://{name}:{port}/" + (f"?token={token}" if token else ""), port)
 
 
@@ -257,6 +258,10 @@ def _login() -> tuple[str, str] | None:
             code="login",
         )
     return name, password
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _own_address() -> str:
