@@ -157,7 +157,7 @@ def test_a_bad_row_is_left_out_and_listed_by_its_number(code):
 @pytest.mark.parametrize(
     "messages",
     [
-        [assistant("a"), user("q"), assistant("a")],
+        [user("q"), assistant("a"), user("q"), user("q"), assistant("a")],
         [user("q"), system("s"), assistant("a")],
         [user("q"), assistant("a"), assistant("a")],
         [{"role": "tool", "content": "1"}, assistant("a")],
@@ -258,6 +258,13 @@ def test_unknown_columns_are_named():
         recognise([{"foo": "x", "bar{0}": "y"}])
     assert caught.value.code == "unknown_format"
     assert "bar{0}, foo" in caught.value.to("en")
+
+
+@pytest.mark.parametrize("row", [{}, {"messages": None}, {"text": " ", "label": ""}, {"messages": [], "meta": {}}])
+def test_rows_that_hold_nothing_are_refused_as_empty(row):
+    with pytest.raises(WorkbenchError) as caught:
+        inspect_rows([row] * 7)
+    assert caught.value.code == "empty_rows" and "7" in caught.value.to("zh")
 
 
 def test_a_set_of_the_wrong_kind_is_refused_in_both_languages():

@@ -12,19 +12,18 @@ from typing import Any
 from workbench.data.turns import BadRow, Message, add_fields
 
 __all__ = ["ROLES", "BadRow", "Message", "as_text", "check_order", "from_history", "from_transcript", "parse_message"]
-__all__ += ["parse_messages", "trim_unanswered"]
+__all__ += ["open_with_question", "parse_messages", "trim_unanswered"]
 
 ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
+    **dict.fromkeys(("system", "developer", "系统", "系统提示"), "system"),
+    **dict.fromkeys(("user", "human", "prompter", "person", "customer", "client", "student"), "user"),
+    **dict.fromkeys(("用户", "人类", "客户", "顾客", "学生"), "user"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai", "llm", "bing", "claude"), "assistant"
+    ),
+    **dict.fromkeys(
+        ("agent", "helper", "gemini", "teacher", "助手", "助理", "机器人", "模型", "客服", "老师"), "assistant"
+    ),
     "function_call": "assistant",
     "tool_call": "assistant",
     "tool": "tool",
@@ -114,6 +113,20 @@ def trim_unanswered(messages: list[Message], notes: list[str]) -> list[Message]:
     if end < len(messages):
         notes.append("unanswered_end")
     return messages[:end]
+
+
+def open_with_question(messages: list[Message], notes: list[str]) -> list[Message]:
+    """A conversation that the assistant begins, with an empty question before its greeting.
+
+    Many chat templates refuse an answer that comes first, and some refuse a system prompt, where the greeting could
+    stand otherwise; all take an empty question.
+    """
+    place = 1 if messages and messages[0]["role"] == "system" else 0
+    begins = [message["role"] for message in messages[place : place + 1]] == ["assistant"]
+    if not begins or all(message["role"] != "user" for message in messages):
+        return messages
+    notes.append("empty_question_added")
+    return [*messages[:place], {"role": "user", "content": ""}, *messages[place:]]
 
 
 def from_history(history: Any) -> list[Message]:

@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, TypedDict
+from typing import Any, NoReturn, TypedDict
 
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.text import Text, listed
+from workbench.data.columns import Column, ColumnSurvey, Roles, Row, assign, column_of, fields_of, plain_names
 from workbench.data.conversations import BadRow
-from workbench.data.converters import CONVERTERS, MEDIA_KEYS, Example, Row, detect, plain_keys
+from workbench.data.converters import CONVERTERS, Example, detect
 from workbench.data.limits import FileNote
 from workbench.data.turns import add_tools
 
@@ -75,6 +76,8 @@ KIND_NAMES = {
 
 # Rows looked at to tell the format; every row is converted and checked afterwards.
 _SAMPLE = 2_000
+# Reasons that are told one by one when no row can be used; each unknown role is one of its own.
+_REASONS = 20
 
 _MESSAGES = {
     "missing_field": Text("Rows without {detail}: {count}", "{count} 条样本缺少 {detail}"),
@@ -128,7 +131,21 @@ _NOTES = {
         "Pairs with an answer that is marked as not to be learned; of pairs both answers are used whole: {count}",
         "{count} 个偏好对中有标记为不学习的回答；偏好对的两个回答都会完整使用",
     ),
+    "read_from_text": Text(
+        "Rows whose messages are written as one text, which was read as messages: {count}",
+        "{count} 条样本的消息写成了一段文本，已按消息读取",
+    ),
+    "written_as_text": Text(
+        "Rows whose {detail} is a number, a truth value or JSON, which was written as text: {count}",
+        "{count} 条样本的 {detail} 是数字、真假值或 JSON，已原样写成文本",
+    ),
+    "empty_question_added": Text(
+        "Rows that begin with an answer, which now follows an empty question: {count}",
+        "{count} 条样本以回答开头，已在它前面加上一个空的问题",
+    ),
 }
+# Problems whose detail is the role of a column, for which people read the column's name.
+_OF_COLUMNS = ("missing_field", "not_text", "broken_text", "written_as_text")
 
 
 class DataProblem(TypedDict):
@@ -151,7 +168,7 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A set that has been read: what it is, what is wrong, and its usable examples with their row numbers."""
+    """A set that has been read: what it is, what is wrong, what its columns are used for, its examples and their row numbers."""
 
     format: str
     kind: str
@@ -159,6 +176,7 @@ class Inspection:
     problems: list[DataProblem]
     examples: list[Example]
     numbers: list[int]
+    columns: list[Column]
 
 
 def recognise(rows: list[Row]) -> Recognised:
@@ -173,7 +191,7 @@ def recognise(rows: list[Row]) -> Recognised:
 
 def normalise(rows: list[Row], recognised: Recognised) -> list[Example]:
     """The usable rows as examples; the others are those that `recognised.problems` names as left out."""
-    return _convert_all(rows, recognised.format)[0]
+    return _convert_all(rows, recognised.format, assign(recognised.format, ColumnSurvey(rows)))[0]
 
 
 def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = ()) -> Inspection:
@@ -183,15 +201,23 @@ def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = ()) -> Inspection:
         rows: as `files.parse_rows` gives them.
         notes: what it tells of the whole file; they stand first among the problems, and name no rows.
     """
+    survey = ColumnSurvey(rows)
+    if not any(survey.examples.values()):
+        raise WorkbenchError(
+            Text("all rows of this data set are empty: {count}", "此数据集的样本全部为空：{count} 条").with_(
+                count=len(rows)
+            ),
+            code="empty_rows",
+        )
     name = _detect_set(rows)
-    examples, numbers, problems = _convert_all(rows, name)
+    roles = assign(name, survey)
+    examples, numbers, problems = _convert_all(rows, name, roles)
     about_file: list[DataProblem] = [
         {"code": note.code, "rows": [], "message": note.message, "left_out": False} for note in notes
     ]
-    problems = about_file + problems
     if not examples:
         _nothing_usable(name, problems)
-    return Inspection(name, FORMATS[name], len(rows), problems, examples, numbers)
+    return Inspection(name, FORMATS[name], len(rows), about_file + problems, examples, numbers, survey.columns(roles))
 
 
 def require_kind(kind: str, wanted: tuple[str, ...], name: str | Text, field: str = "data.train") -> None:
@@ -217,7 +243,7 @@ def require_kind(kind: str, wanted: tuple[str, ...], name: str | Text, field: st
 def _detect_set(rows: list[Row]) -> str:
     """The format that most of the rows have."""
     step = max(1, len(rows) // _SAMPLE)
-    found = Counter(name for row in rows[::step] if (name := detect(plain_keys(row))))
+    found = Counter(name for row in rows[::step] if (name := detect(plain_names(row))))
     if found:
         return found.most_common(1)[0][0]
     columns = sorted({key for row in rows[:20] for key in row})[:12]
@@ -235,19 +261,19 @@ def _detect_set(rows: list[Row]) -> str:
     )
 
 
-def _convert_all(rows: list[Row], name: str) -> tuple[list[Example], list[int], list[DataProblem]]:
+def _convert_all(rows: list[Row], name: str, roles: Roles) -> tuple[list[Example], list[int], list[DataProblem]]:
     convert = CONVERTERS[name]
     examples: list[Example] = []
     numbers: list[int] = []
     left_out: dict[tuple[str, str], list[int]] = {}
     noted: dict[tuple[str, str], list[int]] = {}
-    for number, raw in enumerate(rows, start=1):
-        row, notes = plain_keys(raw), []
+    for number, row in enumerate(rows, start=1):
+        fields, notes = fields_of(row, roles), []
         try:
-            if any(row.get(key) for key in MEDIA_KEYS):
+            if "media" in fields and _has_media(fields["media"]):
                 raise BadRow("media")  # the text speaks of something that the model does not get to see
-            example = convert(row, notes)
-            add_tools(example.get("prompt") or example.get("messages") or [], row.get("tools"), notes)
+            example = convert(fields, notes)
+            add_tools(example.get("prompt") or example.get("messages") or [], fields.get("tools"), notes)
         except BadRow as bad:
             left_out.setdefault((bad.code, bad.detail), []).append(number)
             continue
@@ -256,24 +282,31 @@ def _convert_all(rows: list[Row], name: str) -> tuple[list[Example], list[int], 
         for note in dict.fromkeys(notes):
             code, _, detail = note.partition(":")
             noted.setdefault((code, detail), []).append(number)
-    problems = [_problem(code, detail, found, True) for (code, detail), found in left_out.items()]
-    problems += [_problem(code, detail, found, False) for (code, detail), found in noted.items()]
+    problems = [_problem(code, detail, found, roles) for (code, detail), found in left_out.items()]
+    problems += [_problem(code, detail, found, roles) for (code, detail), found in noted.items()]
     return examples, numbers, problems
 
 
-def _problem(code: str, detail: str, rows: list[int], left_out: bool) -> DataProblem:
-    template = _MESSAGES[code] if left_out else _NOTES[code]
-    message = template.with_(count=len(rows), detail=detail)
+def _has_media(values: list[Any]) -> bool:
+    return any(any(item is not None for item in value) if isinstance(value, list) else value for value in values)
+
+
+def _problem(code: str, detail: str, rows: list[int], roles: Roles) -> DataProblem:
+    if code in _OF_COLUMNS:
+        detail = column_of(detail, roles)
+    left_out = code in _MESSAGES
+    message = (_MESSAGES[code] if left_out else _NOTES[code]).with_(count=len(rows), detail=detail)
     return {"code": code, "rows": rows, "message": message, "left_out": left_out}
 
 
 def _nothing_usable(name: str, problems: list[DataProblem]) -> NoReturn:
-    worst = sorted(problems, key=lambda problem: -len(problem["rows"]))
+    """Refuse a set with every reason and how many rows it concerns, the most frequent first."""
+    worst = sorted((problem for problem in problems if problem["left_out"]), key=lambda problem: -len(problem["rows"]))
     message = Text(
         "not one row of this data set can be used (format: {format})", "此数据集没有一条可用的样本（格式：{format}）"
     ).with_(format=FORMAT_NAMES[name])
-    raise WorkbenchError(
-        message,
-        problems=(Problem(message), *(Problem(problem["message"]) for problem in worst[:5])),
-        code="no_usable_rows",
-    )
+    reasons = [Problem(problem["message"]) for problem in worst[:_REASONS]]
+    if len(worst) > _REASONS:
+        rest = sum(len(problem["rows"]) for problem in worst[_REASONS:])
+        reasons.append(Problem(Text("Rows for other reasons: {count}", "其他原因的样本：{count} 条").with_(count=rest)))
+    raise WorkbenchError(message, problems=(Problem(message), *reasons), code="no_usable_rows")

@@ -208,14 +208,14 @@ def _check_row(row: Any, name: str, place: Text, number: int, line: str | None =
             where=where,
             code="not_an_object",
         )
-    depth, characters = _measure(row)
+    depth, characters = measure(row)
     if depth > limits.MAX_JSON_DEPTH:
         _too_deep(name, where)
     if characters > limits.MAX_LINE_BYTES:
         line_too_long(name, where)
 
 
-def _measure(value: Any) -> tuple[int, int]:
+def measure(value: Any) -> tuple[int, int]:
     """Depth and size in characters of a JSON value, without recursion."""
     deepest = characters = 0
     pending = [(value, 1)]
