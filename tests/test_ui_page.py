@@ -187,15 +187,13 @@ def test_a_problem_without_a_field_stands_beside_start(page: gr.Blocks, form: Fo
         engine.problems = []
 
 
-def test_a_preset_fills_the_form_and_keeps_model_and_data_it_does_not_name(page: gr.Blocks, form: Form) -> None:
+def test_a_preset_fills_the_form(page: gr.Blocks, form: Form) -> None:
     fill, outputs = page.shell.shared["train.fill"]
-    current = RunConfig().changed({"model.base": "qwen3-0.6b", "adapter.rank": 64}).values()
-    result = fill("first-run-zh", current, "zh")
-    assert len(result) == len(outputs) and result[0] == "first-run-zh"
-    kept = result[1 + len(form.fields)]["values"]
-    assert kept["data"]["train"] == "wuxia-voice" and kept["model"]["base"] == "qwen3-0.6b"
-    assert kept["adapter"]["rank"] == 16
-    assert result[1 + form.fields.index(form.field("optimization.learning_rate"))] == 0.003
+    result = fill("first-run-zh", "zh")
+    assert len(result) == len(outputs) and result[1] == "first-run-zh"
+    kept = result[2 + len(form.fields)]["values"]
+    assert kept["data"]["train"] == "wuxia-voice" and kept["model"]["base"] == "starter"
+    assert result[2 + form.fields.index(form.field("optimization.learning_rate"))] == 0.003
 
 
 def test_empty_and_whole_numbers_are_read_as_people_mean_them() -> None:

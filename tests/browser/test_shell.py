@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import TABS, fill, free_port, show, wait_until
+from tests.browser.conftest import TABS, choose, fill, free_port, show, wait_until
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
 from workbench.config.run import RunConfig
@@ -188,6 +188,31 @@ def test_a_preset_fills_the_form(double: Double, open_page: Any) -> None:
     page.locator("[role=option]").filter(has_text="Works now · First run in Chinese").click()
     page.wait_for_function("() => document.querySelector('#field-optimization-batch_size input').value === '4'")
     assert page.input_value("#field-data-train input") == "Wuxia voice (Chinese)"
+
+
+def test_data_and_model_that_a_person_chose_stay_with_another_preset_and_after_a_reload(
+    double: Double, open_page: Any
+) -> None:
+    page = open_page(double.url)
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    show(page, "model")
+    page.locator("#model-choice label").filter(has_text="Qwen3").click()
+    show(page, "train")
+    page.wait_for_function("() => document.querySelector('#field-model-base input').value.startsWith('Qwen3')")
+    choose(page, "field-data-train", "Wuxia")
+    page.wait_for_function("() => document.querySelector('#train-preset input').value.includes('Chinese')")
+    choose(page, "train-preset", "LoRA on a card")
+    kept(page, "Training data")
+    for _ in range(2):
+        assert page.input_value("#train-preset input").startswith("LoRA on a card")
+        assert page.input_value("#field-data-train input") == "Wuxia voice (Chinese)"
+        assert page.input_value("#field-model-base input").startswith("Qwen3")
+        said = page.inner_text("#train-preset-note").split("Changed from the preset:")
+        assert said[1].strip() == "Training data.", "nobody changed anything else"
+        page.reload()
+        page.wait_for_selector("#train-forecast .facts")
+        kept(page, "Training data")
 
 
 def test_the_numbers_on_the_data_tab_follow_the_longest_row_of_the_train_tab(double: Double, open_page: Any) -> None:

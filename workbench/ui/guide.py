@@ -163,7 +163,7 @@ def bind(shell: Shell) -> None:
             model = "starter" if name == "model" else gr.skip()
             return [chosen, *updates, *[gr.skip()] * (len(filled) - 2), data, model]
         # The form is filled in the same answer that shows the next step: whoever clicks at once starts what is shown.
-        return [chosen, *updates, *fill(_example_preset(shell, shell.lang(request)), {}, shell.lang(request))]
+        return [chosen, *updates, *fill(_example_preset(shell, shell.lang(request)), shell.lang(request))]
 
     def start(name: str, *values: Any, request: gr.Request) -> Any:
         return begin(*values, request=request) if name == "train" else gr.skip()

@@ -1,13 +1,13 @@
 """What suits a data set: the method that learns from it, the preset for that, the questions to ask, the run's name.
 
-People choose data and expect the rest to fit. What they wrote themselves stays; what a preset or this file filled in goes
-with the data. Knows no gradio: a form is the nested dictionary of `RunConfig`.
+People choose preset, model and data in any order and expect the rest to fit. What they set themselves stays
+(`workbench.engine.draft`); what a preset or this file filled in goes along. Knows no gradio.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from workbench.config.errors import Problem, WorkbenchError
@@ -15,6 +15,7 @@ from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, listed
 from workbench.data.formats import KIND_NAMES
+from workbench.engine.draft import DATA, KIND, MODEL, SUBJECT, Draft, Nested
 from workbench.methods import METHODS
 
 QUESTIONS = 3
@@ -49,42 +50,62 @@ _UNFIT_OTHERWISE = Text(
 )
 
 
-@dataclass(frozen=True)
-class Suited:
-    """A form that follows its data set: the preset and settings it now has, and the questions made from the rows."""
+def choose_preset(engine: Any, draft: Draft, preset_id: str) -> Draft:
+    """The draft after another preset was chosen: its recipe, for what the run is about as a person chose it."""
+    preset = engine.preset(preset_id)
+    kept = {path for path in draft.own() if path in SUBJECT} | draft.picked.keys()
+    model, dataset = (
+        draft.value(path) if path in kept else _named(preset, path) or draft.value(path) for path in (MODEL, DATA)
+    )
+    return draft.refilled(preset_id, _filled(engine, preset, model, dataset), sorted(kept))
 
-    preset: str
-    values: dict[str, Any]
-    questions: tuple[str, ...]
+
+def back_to_preset(engine: Any, draft: Draft) -> Draft:
+    """The draft without anything that a person set, but for the model and the data that the preset leaves open."""
+    return choose_preset(engine, Draft(draft.preset, draft.values, draft.values), draft.preset)
 
 
-def follow(engine: Any, preset_id: str, nested: dict[str, Any], made: Sequence[str], dataset: str, lang: str) -> Suited:
-    """The form `nested` after the choice of `dataset`.
+def choose_data(engine: Any, draft: Draft, dataset: str, lang: str) -> Draft:
+    """The draft after a person chose a data set: preset, method, questions and length go with it, what they set stays.
 
     Args:
-        preset_id: the preset that the form shows.
-        made: the questions that were made from the data set before, so that they are not taken for the person's own.
         lang: the reader's language, for the choice between presets that are equally good.
     """
-    values = {section: dict(inner) for section, inner in nested.items()}
-    put(values, "data.train", dataset)
-    info = next((info for info in engine.data.list() if info.id == dataset), None)
-    if info is None or getattr(info, "problem", None) is not None:
-        return Suited(preset_id, values, tuple(made))
-    if info.kind not in METHODS[values["method"]["kind"]].data_kinds:
-        preset_id, values = _other_method(engine, preset_id, values, info, lang)
-    else:
-        preset_id, values = _same_recipe(engine, preset_id, values, dataset)
-    presets = [(preset, preset.config()) for preset in engine.presets()]
-    here = next((config for _, config in presets if config.data.train == dataset and config.output.name), None)
-    asked, name = values["evaluation"]["questions"], values["output"]["name"]
-    made = tuple(made)
-    if tuple(asked) in {made, *(tuple(config.evaluation.questions) for _, config in presets)}:
-        made = tuple(here.evaluation.questions) if here else questions(engine, dataset)
-        put(values, "evaluation.questions", list(made))
-    if name in {"", *(config.output.name for _, config in presets)}:
-        put(values, "output.name", here.output.name if here else "")
-    return Suited(preset_id, values, made)
+    draft = draft.picks(DATA, dataset)
+    info, preset = _usable(engine.data.list(), dataset), _preset(engine, draft.preset)
+    if info is None:
+        return draft
+    model, kind, own = draft.value(MODEL), draft.filled["method"]["kind"], draft.own()
+    if info.kind not in METHODS[draft.value(KIND)].data_kinds:
+        kind = method_for(info.kind) or kind
+        own = [path for path in own if path != KIND]
+        preset = _preset_for(engine, kind, model, dataset, lang) or preset
+    elif preset is not None:
+        preset = _same_recipe(engine, preset, dataset)
+    if preset is None:
+        return draft
+    return draft.refilled(preset.id, _filled(engine, preset, model, dataset, kind), [DATA, *own])
+
+
+def choose_model(engine: Any, draft: Draft, model: str) -> Draft:
+    """The draft after a person chose a model: how fast and how long goes with it, what they set stays."""
+    draft, preset = draft.picks(MODEL, model), _preset(engine, draft.preset)
+    if preset is None:
+        return draft
+    filled = _filled(engine, preset, model, draft.value(DATA), draft.filled["method"]["kind"])
+    return draft.refilled(preset.id, filled, [MODEL, *draft.own()])
+
+
+def first_draft(engine: Any, model: str, dataset: str, lang: str) -> Draft:
+    """What the page begins with: the first run, on the model and the data that were chosen before."""
+    blank, preset = RunConfig().values(), first_preset(engine, lang)
+    draft = Draft(preset, blank, blank)
+    if not preset:
+        return draft
+    draft = choose_preset(engine, draft, preset)
+    if model and model != draft.value(MODEL):
+        draft = choose_model(engine, draft, model)
+    return choose_data(engine, draft, dataset, lang) if dataset and dataset != draft.value(DATA) else draft
 
 
 def questions(engine: Any, dataset: str) -> tuple[str, ...]:
@@ -137,19 +158,6 @@ def explained(engine: Any, config: RunConfig, problems: Sequence[Problem]) -> li
     return made
 
 
-def preset_values(engine: Any, preset_id: str, current: dict[str, Any]) -> dict[str, Any]:
-    """All settings of a preset; what it leaves open about model and data stays as it is now."""
-    preset = engine.preset(preset_id)
-    nested = preset.config().values()
-    for path in ("model.base", "data.train"):
-        section, _, name = path.partition(".")
-        given = preset.values.get(section)
-        now = current.get(section, {}).get(name)
-        if now and not (isinstance(given, dict) and name in given):
-            put(nested, path, now)
-    return nested
-
-
 def first_preset(engine: Any, lang: str) -> str:
     """The preset of the first run in the reader's language."""
     ids = [preset.id for preset in engine.presets()]
@@ -157,49 +165,53 @@ def first_preset(engine: Any, lang: str) -> str:
     return wanted if wanted in ids else (ids[0] if ids else "")
 
 
-def _other_method(
-    engine: Any, preset_id: str, values: dict[str, Any], info: Any, lang: str
-) -> tuple[str, dict[str, Any]]:
-    """A preset whose method learns from the set, for the chosen model; else the method alone; else nothing new."""
-    kind, base = method_for(info.kind), values["model"]["base"]
-    if kind is None:
-        return preset_id, values
-    preset = _preset_for(engine, kind, base, info.id, lang)
-    if preset is None:
-        put(values, "method.kind", kind)
-        return preset_id, values
-    filled = preset.config().values()
-    put(filled, "model.base", base)
-    put(filled, "data.train", info.id)
-    return preset.id, filled
+def _filled(engine: Any, preset: Preset, model: str, dataset: str, kind: str | None = None) -> Nested:
+    """What the workbench fills in by itself for a preset, a model and a data set.
 
-
-def _same_recipe(engine: Any, preset_id: str, values: dict[str, Any], dataset: str) -> tuple[str, dict[str, Any]]:
-    """The preset for this data set, or for any, that differs from the chosen one in what it says of the data alone.
-
-    What the chosen preset filled in becomes what the other one says; what a person wrote stays.
+    Args:
+        kind: a method that is not the preset's, for data from which that one does not learn.
     """
-    presets = {preset.id: preset for preset in engine.presets()}
-    if preset_id not in presets:
-        return preset_id, values
-    before = presets[preset_id].config().values()
-    if presets[preset_id].values.get("data", {}).get("train") == dataset:
-        return preset_id, values
+    filled = preset.config().values()
+    if kind is not None:
+        put(filled, KIND, kind)
+    for path, value in ((MODEL, model), (DATA, dataset)):
+        if value and not _named(preset, path):
+            put(filled, path, value)
+    if _named(preset, DATA) != dataset and _usable(engine.data.list(), dataset) is not None:
+        configs = [other.config() for other in engine.presets()]
+        here = next((config for config in configs if config.data.train == dataset and config.output.name), None)
+        put(filled, "evaluation.questions", list(here.evaluation.questions if here else questions(engine, dataset)))
+        put(filled, "output.name", here.output.name if here else "")
+    return RunConfig.parse(filled).values()
+
+
+def _preset(engine: Any, preset_id: str) -> Preset | None:
+    return next((preset for preset in engine.presets() if preset.id == preset_id), None)
+
+
+def _named(preset: Preset, path: str) -> str:
+    """What a preset itself says about model or data; "" where it leaves that open."""
+    section, _, name = path.partition(".")
+    given = preset.values.get(section)
+    return str(given.get(name) or "") if isinstance(given, dict) else ""
+
+
+def _usable(infos: Sequence[Any], wanted: str) -> Any:
+    return next((info for info in infos if info.id == wanted and getattr(info, "problem", None) is None), None)
+
+
+def _same_recipe(engine: Any, preset: Preset, dataset: str) -> Preset:
+    """The preset for this data set, or for any, that differs from the chosen one in what it says of the data alone."""
+    if _named(preset, DATA) == dataset:
+        return preset
+    recipe = preset.config().values()
     alike = [
-        preset
-        for preset in presets.values()
-        if all(preset.config().values()[section] == before[section] for section in RECIPE)
-        and preset.values.get("data", {}).get("train") in (None, dataset)
+        other
+        for other in engine.presets()
+        if _named(other, DATA) in ("", dataset)
+        and all(other.config().values()[section] == recipe[section] for section in RECIPE)
     ]
-    other = max(alike, key=lambda preset: "train" in preset.values.get("data", {}), default=None)
-    if other is None or other.id == preset_id:
-        return preset_id, values
-    after = other.config().values()
-    for section, inner in values.items():
-        for name, value in inner.items():
-            if (section, name) != ("data", "train") and value == before[section].get(name):
-                inner[name] = after[section].get(name, value)
-    return other.id, values
+    return max(alike, key=lambda other: bool(_named(other, DATA)), default=preset)
 
 
 def _preset_for(engine: Any, kind: str, base: str, dataset: str, lang: str) -> Preset | None:
@@ -210,7 +222,8 @@ def _preset_for(engine: Any, kind: str, base: str, dataset: str, lang: str) -> P
         config = preset.config()
         same_base = config.model.base == base
         if config.method.kind == kind and (same_base or not {config.model.base, base} & shipped):
-            ranked.append((not same_base, config.data.train != dataset, preset.id != first, place, preset))
+            about = [dataset, ""].index(named) if (named := _named(preset, DATA)) in (dataset, "") else 2
+            ranked.append((not same_base, about, preset.id != first, place, preset))
     return min(ranked, key=lambda entry: entry[:4])[-1] if ranked else None
 
 

@@ -11,20 +11,20 @@ import contextlib
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump
-from workbench.config.run import RunConfig, put
+from workbench.config.run import RunConfig
 from workbench.config.text import Text, listed
+from workbench.engine.draft import DATA, KIND, MODEL, Draft
 from workbench.ui import html, presetlist, suited, summary
 from workbench.ui.forecast import forecast_card
-from workbench.ui.form import BY_NAME, KIND, Form
+from workbench.ui.form import BY_NAME, Form
 from workbench.ui.shell import QUIET, Shell, press
-from workbench.ui.suited import first_preset, preset_values
 from workbench.ui.summary import FIND_PROBLEM, START
 from workbench.ui.tabtools import on_open, panel
 
@@ -67,11 +67,27 @@ class _Part:
     note: gr.HTML
     reset: gr.Button
     start: gr.Button
-    made: gr.Textbox
-    """Questions made from the data set, as JSON; "" until the form shows what the browser remembers. Hidden, and no
-    `gr.State`: the browser sends it along with the values that it had at that moment."""
+    draft: gr.Textbox
+    """What the workbench filled into the form (`Draft`, as JSON); "" until the form shows what the browser remembers.
+    Hidden, and no `gr.State`: the browser sends it along with the values that it had at that moment."""
     click: gr.Textbox
     """What the next Start is known by, so that pressing twice is one run; another one comes with a Start's answer."""
+
+    @property
+    def everything(self) -> list[Any]:
+        """What a draft is shown by and read from."""
+        return [self.draft, self.preset, *self.form.inputs]
+
+    def read(self, filled: str, preset: str, values: Sequence[Any]) -> Draft:
+        """The draft that the form shows."""
+        nested, known = self.form.read(values), json.loads(filled)
+        draft = Draft.parse({**known, "values": known["filled"]})
+        return Draft(preset, nested, nested) if draft is None else replace(draft, values=nested)
+
+    def show(self, draft: Draft, lang: str, there: Sequence[Any] = ()) -> list[Any]:
+        """Values for `everything`; what is `there` already is not sent again."""
+        kept = {key: value for key, value in draft.as_dict().items() if key != "values"}
+        return [json.dumps(kept), draft.preset, *_show(self.form, draft.values, lang, there)]
 
 
 def build(shell: Shell) -> None:
@@ -120,8 +136,8 @@ def _react(shell: Shell, part: _Part) -> None:
     looks = [*form.slots, part.shown, part.card, part.yaml, part.start]
     given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs, part.click]
 
-    def check(made: str, shown: dict, *values: Any, request: gr.Request) -> Any:
-        if not made:  # the form does not yet show what the browser remembers
+    def check(draft: str, shown: dict, *values: Any, request: gr.Request) -> Any:
+        if not draft:  # the form does not yet show what the browser remembers
             return gr.skip()
         return _look(shell, part, values, shown, shell.lang(request))
 
@@ -143,7 +159,7 @@ def _react(shell: Shell, part: _Part) -> None:
     # older values could answer last, and take the mark off a value that is wrong.
     again = shell.unseen("train-look")
     keep, formed, kept = _remember(shell, part)
-    asked = [part.made, *given]
+    asked = [part.draft, *given]
     edited = form.on_edit(shell.safe(check), asked, looks, also=[again.click], trigger_mode="always_last", **QUIET)
     edited.then(shell.safe(keep), formed, kept, **QUIET)
     _bind_preset(shell, part, seen)
@@ -183,36 +199,38 @@ def _tell_of_the_queue(shell: Shell, place: gr.HTML) -> None:
 def _remember(shell: Shell, part: _Part) -> tuple[Any, list[Any], list[Any]]:
     """A handler that keeps the form in the browser and says what differs from the preset; its inputs and outputs."""
 
-    def keep(made: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        if not made:  # the form does not yet show what the browser remembers
+    def keep(filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        if not filled:  # the form does not yet show what the browser remembers
             return gr.skip()
-        nested = part.form.read(values)
-        note, changed = _preset_note(shell, part.form, preset, nested, shell.lang(request))
-        return {"preset": preset, "values": nested}, note, gr.Button(visible=changed)
+        draft = part.read(filled, preset, values)
+        note, changed = _preset_note(shell, part.form, draft, shell.lang(request))
+        return draft.as_dict(), note, gr.Button(visible=changed)
 
-    return keep, [part.made, part.preset, *part.form.inputs], [shell.form, part.note, part.reset]
+    return keep, part.everything, [shell.form, part.note, part.reset]
 
 
 def _bind_preset(shell: Shell, part: _Part, seen: Any) -> None:
-    form, everything = part.form, [part.preset, *part.form.inputs]
+    def shown(draft: Draft, lang: str) -> list[Any]:
+        return [*part.show(draft, lang), draft.as_dict(), draft.value(DATA), draft.value(MODEL)]
 
-    def fill(preset: str, current: dict[str, Any], lang: str) -> list[Any]:
-        nested = preset_values(shell.engine, preset, current)
-        kept = {"preset": preset, "values": nested}
-        return [preset, *_show(form, nested, lang), kept, nested["data"]["train"], nested["model"]["base"]]
-
-    def use(kept: Any, preset: str, *values: Any, request: gr.Request) -> Any:
-        if isinstance(kept, dict) and kept.get("preset") == preset:
+    def use(filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        draft = part.read(filled, preset, values)
+        if draft.preset == preset:
             return gr.skip()  # the list was only opened and closed: what was changed stays
-        return fill(preset, form.read(values), shell.lang(request))
+        return shown(suited.choose_preset(shell.engine, draft, preset), shell.lang(request))
 
-    def reset(preset: str, *values: Any, request: gr.Request) -> Any:
-        return fill(preset, form.read(values), shell.lang(request))
+    def reset(filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        return shown(suited.back_to_preset(shell.engine, part.read(filled, preset, values)), shell.lang(request))
 
-    filled = [*everything, shell.form, shell.dataset, shell.model]
-    seen(part.preset.input(shell.safe(use), [shell.form, *everything], filled, **QUIET))
-    seen(part.reset.click(shell.safe(reset), everything, filled, **QUIET))
-    shell.shared["train.fill"] = (fill, filled)
+    def fill(preset: str, lang: str) -> list[Any]:
+        """The form as this preset alone fills it."""
+        blank = RunConfig().values()
+        return shown(suited.choose_preset(shell.engine, Draft(preset, blank, blank), preset), lang)
+
+    outputs = [*part.everything, shell.form, shell.dataset, shell.model]
+    seen(part.preset.input(shell.safe(use), part.everything, outputs, **QUIET))
+    seen(part.reset.click(shell.safe(reset), part.everything, outputs, **QUIET))
+    shell.shared["train.fill"] = (fill, outputs)
 
 
 def bind(shell: Shell) -> None:
@@ -221,32 +239,26 @@ def bind(shell: Shell) -> None:
     form = part.form
     base, train = (form.field(path).widget for path in ("model.base", "data.train"))
 
-    everything = [part.preset, *form.inputs]
-
     def restore(kept: dict, model: str, dataset: str, request: gr.Request) -> Any:
         lang = shell.lang(request)
-        preset, nested, made = _remembered(shell, kept, model, dataset, lang)
-        return [preset, *_show(form, nested, lang), json.dumps(made)]
+        draft = Draft.parse(kept) or suited.first_draft(shell.engine, model, dataset, lang)
+        return part.show(draft, lang)
 
-    def chosen_model(value: str, request: gr.Request) -> Any:
-        if not value:
+    def chosen(path: str, value: str, filled: str, preset: str, values: Any, request: gr.Request) -> Any:
+        if not value or not filled:  # not until the form shows what the browser remembers
             return gr.skip()
-        return gr.Dropdown(choices=form.names("model.base", shell.lang(request), value), value=value)
+        lang, before = shell.lang(request), part.read(filled, preset, values)
+        if before.settled(path, value):
+            return gr.skip()
+        if path == DATA:
+            return part.show(suited.choose_data(shell.engine, before, value, lang), lang, values)
+        return part.show(suited.choose_model(shell.engine, before, value), lang, values)
 
-    def chosen_data(dataset: str, made: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        if not dataset or not made:  # not until the form shows what the browser remembers
-            return gr.skip()
-        lang, before = shell.lang(request), form.read(values)
-        now = suited.follow(shell.engine, preset, before, json.loads(made), dataset, lang)
-        if now.values == before:
-            return [gr.skip() for _ in everything] + [json.dumps(now.questions)]
-        return [now.preset, *_show(form, now.values, lang, values), json.dumps(now.questions)]
+    def chosen_model(model: str, filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        return chosen(MODEL, model, filled, preset, values, request)
 
-    def caught_up(dataset: str, made: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        """What was chosen on the Data tab while the form was still being brought back."""
-        if form.read(values)["data"]["train"] == dataset:
-            return gr.skip()
-        return chosen_data(dataset, made, preset, *values, request=request)
+    def chosen_data(dataset: str, filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        return chosen(DATA, dataset, filled, preset, values, request)
 
     def grouped(request: gr.Request) -> Any:
         """A model may have come, and what this computer has is known exactly only after a while."""
@@ -254,16 +266,15 @@ def bind(shell: Shell) -> None:
         return gr.Dropdown(choices=presetlist.choices(shell.engine, lambda text: text.to(lang)))
 
     on_open(shell, ID, grouped, None, part.preset)
-    followed = [[shell.dataset, part.made, *everything], [*everything, part.made]]
+    # After the load: what was chosen on the other tabs while the form was still being brought back.
+    follow_model = (shell.safe(chosen_model), [shell.model, *part.everything], part.everything)
+    follow_data = (shell.safe(chosen_data), [shell.dataset, *part.everything], part.everything)
     loaded = (
-        shell.page.load(
-            shell.safe(restore), [shell.form, shell.model, shell.dataset], [*everything, part.made], **QUIET
-        )
-        .then(shell.safe(chosen_model), shell.model, base, **QUIET)
-        .then(shell.safe(caught_up), *followed, **QUIET)
+        shell.page.load(shell.safe(restore), [shell.form, shell.model, shell.dataset], part.everything, **QUIET)
+        .then(*follow_model, **QUIET)
+        .then(*follow_data, **QUIET)
     )
-    moved = shell.model.change(shell.safe(chosen_model), shell.model, base, **QUIET)
-    other = shell.dataset.change(shell.safe(chosen_data), *followed, **QUIET)
+    moved, other = shell.model.change(*follow_model, **QUIET), shell.dataset.change(*follow_data, **QUIET)
     for event in (loaded, moved, other):
         shell.shared["train.seen"](event)
     for state, widget in ((shell.model, base), (shell.dataset, train)):
@@ -285,41 +296,15 @@ def _show(form: Form, nested: dict[str, Any], lang: str, there: Sequence[Any] = 
     return made
 
 
-def _remembered(
-    shell: Shell, kept: Any, model: str, dataset: str, lang: str
-) -> tuple[str, dict[str, Any], tuple[str, ...]]:
-    """Preset, settings, and questions made from the data, for a page that was just opened."""
-    if isinstance(kept, dict) and isinstance(kept.get("values"), dict):
-        try:  # a newer version may know other settings: then the preset is used
-            nested = RunConfig.parse(kept["values"]).values()
-            return str(kept.get("preset", "")), nested, suited.questions(shell.engine, nested["data"]["train"])
-        except WorkbenchError:
-            pass
-    preset = first_preset(shell.engine, lang)
-    nested = preset_values(shell.engine, preset, {}) if preset else RunConfig().values()
-    if model:
-        put(nested, "model.base", model)
-    if not dataset:
-        return preset, nested, ()
-    now = suited.follow(shell.engine, preset, nested, (), dataset, lang)
-    return now.preset, now.values, now.questions
-
-
-def _preset_note(shell: Shell, form: Form, preset_id: str, nested: dict[str, Any], lang: str) -> tuple[str, bool]:
-    """What the preset is for and which settings are no longer as it says; and whether there are any."""
-    preset = next((preset for preset in shell.engine.presets() if preset.id == preset_id), None)
+def _preset_note(shell: Shell, form: Form, draft: Draft, lang: str) -> tuple[str, bool]:
+    """What the preset is for, what a person changed; and whether they did."""
+    preset = next((preset for preset in shell.engine.presets() if preset.id == draft.preset), None)
     if preset is None:
         return "", False
-    wanted, names = preset_values(shell.engine, preset_id, nested), []
-    for field in form.fields:
-        section, _, name = field.setting.path.partition(".")
-        if field.method not in (None, nested["method"]["kind"]):
-            continue
-        if nested[section].get(name) != wanted[section].get(name, field.setting.default):
-            names.append(field.setting.knob.label)
-    said = [html.note(preset.about.to(lang))]
+    said, own, kind = [html.note(preset.about.to(lang))], draft.own(), draft.value(KIND)
     with contextlib.suppress(WorkbenchError):  # where a value is wrong, its field says so
-        said.append(presetlist.need(shell.engine.fit(RunConfig.parse(nested)), lang))
+        said.append(presetlist.need(shell.engine.fit(RunConfig.parse(draft.values)), lang))
+    names = [f.setting.knob.label for f in form.fields if f.setting.path in own and f.method in (None, kind)]
     if names:
         some = listed(names[:NAMED])
         if len(names) > NAMED:

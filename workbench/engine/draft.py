@@ -1,0 +1,106 @@
+"""A run that is being made up: its settings, and which of them a person set.
+
+The form, the presets, the data set and the model all write into one nested dictionary (the shape of `RunConfig`). A draft
+keeps beside what stands there what the workbench filled in. What differs is a person's, so nobody has to guess it from
+what presets say; it survives a choice of data or model, and of another preset as far as it is what the run is about. Knows
+no page and no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.registry import options_of
+from workbench.config.run import RunConfig, put
+
+MODEL, DATA, KIND = "model.base", "data.train", "method.kind"
+SUBJECT = (MODEL, DATA, "data.eval", "evaluation.questions", "output.name")
+"""What a run is about; everything else is the recipe, which another preset replaces."""
+
+Nested = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A run before its start.
+
+    Args:
+        preset: id of the preset that was chosen last.
+        values: the settings as they stand, unchecked.
+        filled: the settings as the workbench filled them in, for this preset, data set and model.
+        picked: what a person chose at `MODEL` and `DATA`, kept apart because a preset may say the same.
+    """
+
+    preset: str
+    values: Nested
+    filled: Nested
+    picked: dict[str, str] = field(default_factory=dict)
+
+    def own(self) -> list[str]:
+        """Paths of the settings that a person set, in the order in which they stand."""
+        kind = self.values.get("method", {}).get("kind")
+        filled = dict(self.filled)
+        if kind != filled.get("method", {}).get("kind"):
+            filled["method"] = {**_defaults(kind), "kind": filled.get("method", {}).get("kind")}
+        return [
+            f"{section}.{name}"
+            for section, inner in self.values.items()
+            for name, value in inner.items()
+            if value != filled.get(section, {}).get(name)
+        ]
+
+    def value(self, path: str) -> Any:
+        """What stands at a path; None when nothing does."""
+        section, _, name = path.partition(".")
+        return self.values.get(section, {}).get(name)
+
+    def picks(self, path: str, value: str) -> Draft:
+        """The draft after a person chose a model or a data set."""
+        values = copied(self.values)
+        put(values, path, value)
+        return replace(self, values=values, picked={**self.picked, path: value})
+
+    def settled(self, path: str, value: str) -> bool:
+        """Whether the draft was filled in for this model or data set already."""
+        section, _, name = path.partition(".")
+        return value == self.value(path) == self.picked.get(path, self.filled.get(section, {}).get(name))
+
+    def refilled(self, preset: str, filled: Nested, keep: Iterable[str]) -> Draft:
+        """The draft with other values filled in, over which those at the paths `keep` stay as they stand.
+
+        Options of a method stay only where the method stays.
+        """
+        values = copied(filled)
+        for path in keep:
+            if path == KIND or not path.startswith("method.") or self.value(KIND) == values["method"]["kind"]:
+                put(values, path, self.value(path))
+        return Draft(preset, values, filled, self.picked)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the browser remembers."""
+        return {"preset": self.preset, "values": self.values, "filled": self.filled, "picked": self.picked}
+
+    @classmethod
+    def parse(cls, kept: Any) -> Draft | None:
+        """What `as_dict` gave, after it came back from outside; None when it is no draft of this version."""
+        if not isinstance(kept, dict) or not isinstance(picked := kept.get("picked"), dict):
+            return None
+        try:
+            values, filled = (RunConfig.parse(kept.get(name)).values() for name in ("values", "filled"))  # type: ignore[arg-type]
+        except WorkbenchError:
+            return None
+        known = {path: str(picked[path]) for path in (MODEL, DATA) if path in picked}
+        return cls(str(kept.get("preset", "")), values, filled, known)
+
+
+def copied(nested: Nested) -> Nested:
+    """A copy that can be changed section by section."""
+    return {section: dict(inner) for section, inner in nested.items()}
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    options = options_of(kind) if isinstance(kind, str) else None
+    return options().model_dump(mode="json") if options is not None else {}
