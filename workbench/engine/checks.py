@@ -17,8 +17,9 @@ from workbench.engine.hardware import cuda_module, memory, torch_is_loaded
 from workbench.engine.plan import Forecast, memory_estimate, plan_steps
 from workbench.engine.records import RunRecord
 from workbench.methods import METHODS
+from workbench.models.adapter_targets import ALL, expert_names, problems_of_targets
 from workbench.models.catalog import ModelCatalog, ModelInfo
-from workbench.models.layers import missing_layers, stored_layers
+from workbench.models.layers import OUTPUTS, missing_layers, stored_layers
 from workbench.models.reading import read_json_object
 from workbench.models.templates import check_template, folder_template
 from workbench.models.tokenizer_file import check_tokenizer
@@ -249,24 +250,31 @@ def _model_fits(config: RunConfig, model: ModelInfo) -> list[Problem]:
 
 
 def _layers(config: RunConfig, model: ModelInfo) -> list[Problem]:
-    """Named layers that the model does not have; asked again when it is loaded, where they are all there."""
+    """Layers that the model does not have or that take no adapter; asked again when it is loaded, where they are all there."""
     adapter = config.adapter
-    if adapter.kind == "none" or (adapter.target_modules == ["all-linear"] and not adapter.modules_to_save):
+    if adapter.kind == "none":
         return []
+    kind = read_json_object(model.folder / "config.json")["model_type"]
+    if adapter.target_modules == [ALL] and not adapter.modules_to_save:
+        return problems_of_targets(adapter, kind)
     layers = stored_layers(model.folder)
-    return named_layers(config, layers) if layers is not None else []
+    return named_layers(config, layers, kind) if layers is not None else problems_of_targets(adapter, kind)
 
 
-def named_layers(config: RunConfig, layers: dict[str, int]) -> list[Problem]:
+def named_layers(config: RunConfig, layers: dict[str, int], kind: str) -> list[Problem]:
     """Problems with the names of layers in the adapter's settings.
 
     Args:
+        config: the run.
         layers: those of the model, with the dimensions of their largest weight; an adapter needs two.
+        kind: the model's architecture, `model_type` in its config.
     """
-    adapter, problems = config.adapter, []
-    if adapter.target_modules != ["all-linear"]:
-        linear = [name for name, dimensions in layers.items() if dimensions > 1]
-        problems += missing_layers(adapter.target_modules, linear, "adapter.target_modules")
+    adapter = config.adapter
+    problems = problems_of_targets(adapter, kind)
+    if adapter.target_modules != [ALL]:
+        named = [name for name in adapter.target_modules if name.rpartition(".")[2] not in OUTPUTS]
+        linear = [name for name, dimensions in layers.items() if dimensions > 1 and name not in OUTPUTS]
+        problems += missing_layers(named, [*linear, *expert_names(kind)], "adapter.target_modules")
     return problems + missing_layers(adapter.modules_to_save, layers, "adapter.modules_to_save")
 
 

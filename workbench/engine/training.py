@@ -24,7 +24,7 @@ from transformers.training_args import ParallelMode
 from workbench.config.disk import disk_errors, sync
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.run import RunConfig
-from workbench.config.text import Text
+from workbench.config.text import Text, listed
 from workbench.data.library import Loaded
 from workbench.data.notices import row_numbers
 from workbench.data.tokens import TemplateRefusal
@@ -39,6 +39,7 @@ from workbench.engine.plan import memory_estimate, plan_steps
 from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
+from workbench.models.adapter_targets import ALL, left_out, problems_of_layers
 from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
 
 EVALUATION_ROWS = 200  # at most so many rows are kept back from the training data
@@ -108,7 +109,9 @@ def train(job: TrainingJob) -> Outcome:
     model = load_model(job.base, _weights_dtype(config, dtype), config.model.quantization, device)
     check_vocabulary(model, tokenizer)
     if config.adapter.kind != "none":
-        refuse(named_layers(config, _layers(model)))
+        refuse(
+            named_layers(config, _layers(model), model.config.model_type) or problems_of_layers(config.adapter, model)
+        )
     _check_stop(job)
 
     train_rows, eval_rows = split(job.examples, job.evaluation, config)
@@ -218,7 +221,7 @@ def _build(
         ),
         report=lambda text: job.emit(ProblemFound(text.as_dict())),
         row_numbers=lambda examples: row_numbers(job.sets, examples),
-        peft_config=adapter_config(config),
+        peft_config=adapter_config(config, _left_out(job, model)),
     )
     try:
         trainer = METHODS[config.method.kind].build_trainer(parts)
@@ -244,8 +247,21 @@ def _layers(model: Any) -> dict[str, int]:
     }
 
 
-def adapter_config(config: RunConfig) -> Any:
-    """peft's LoRA config of a run, or None for full tuning."""
+def _left_out(job: TrainingJob, model: Any) -> list[str]:
+    """The layers that `all-linear` leaves out because no adapter works on them; they are named."""
+    adapter = job.config.adapter
+    names = left_out(model) if adapter.kind != "none" and adapter.target_modules == [ALL] else []
+    if names:
+        said = Text(
+            "no adapter works on these layers of this model, so they stay as they are: {names}",
+            "以下层无法加适配器，将保持原样：{names}",
+        ).with_(names=listed(sorted({name.rpartition(".")[2] for name in names})))
+        job.emit(ProblemFound(said.as_dict(), field="adapter.target_modules"))
+    return names
+
+
+def adapter_config(config: RunConfig, left_out: list[str] | None = None) -> Any:
+    """peft's LoRA config of a run, or None for full tuning; `left_out` are linear layers that can't have an adapter."""
     if config.adapter.kind == "none":
         return None
     from peft import LoraConfig
@@ -257,7 +273,8 @@ def adapter_config(config: RunConfig) -> Any:
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
-        target_modules="all-linear" if targets == ["all-linear"] else targets,
+        target_modules=ALL if targets == [ALL] else targets,
+        exclude_modules=left_out or None,
         bias=adapter.bias,
         use_rslora=adapter.rank_stabilized,
         use_dora=adapter.kind == "dora",

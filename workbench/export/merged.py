@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import torch
 import transformers
@@ -148,7 +149,9 @@ def _save_weights(
         model = model.dequantize(dtype=DTYPES[dtype])
     report(Text("Merging the adapter", "合并适配器"))
     if adapter is not None:
-        model = load_adapter(model, adapter).merge_and_unload()
+        model = load_adapter(model, adapter)
+        _untie_adapted(model.get_base_model())
+        model = model.merge_and_unload()
     _check_finite(model)
     model = model.to(DTYPES[dtype])
     report(Text("Saving the model", "保存模型"))
@@ -158,6 +161,18 @@ def _save_weights(
     report.check()
     del model
     gc.collect()
+
+
+def _untie_adapted(model: Any) -> None:
+    """Part the weight that embedding and output layer share when the adapter changes one of them: merged, it would change both."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    adapted = [layer for layer in (embedding, head) if hasattr(layer, "base_layer")]
+    if head is None or not adapted or embedding.weight is not head.weight:
+        return
+    plain = getattr(head, "base_layer", head)
+    plain.weight = torch.nn.Parameter(plain.weight.detach().clone(), requires_grad=False)
+    for config in (model.config, model.config.get_text_config()):
+        config.tie_word_embeddings = False
 
 
 def _check_finite(model: torch.nn.Module) -> None:

@@ -85,6 +85,7 @@ class DPO(Method):
 
         from trl import DPOConfig
 
+        from workbench.methods.trainers.experts import balance_options
         from workbench.methods.trainers.preference import PreferenceTrainer
 
         # The noise would be drawn anew for the reference, or not at all: margins would begin beside 0.
@@ -98,6 +99,7 @@ class DPO(Method):
             args=DPOConfig(
                 **arguments,
                 **_losses(parts.config.method),
+                **balance_options(parts.model),
                 max_length=None,  # cut already
                 precompute_ref_log_probs=_changes_the_base(parts.peft_config),
             ),

@@ -36,6 +36,7 @@ class SFT(Method):
         from datasets import Dataset
         from trl import SFTConfig
 
+        from workbench.methods.trainers.experts import balance_options
         from workbench.methods.trainers.padding_free import PaddingFreeTrainer
 
         def dataset(rows: list[Any]) -> Dataset:
@@ -48,7 +49,12 @@ class SFT(Method):
             arguments |= {"eval_strategy": "no", "eval_steps": None}
         return PaddingFreeTrainer(
             model=parts.model,
-            args=SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}),
+            args=SFTConfig(
+                **arguments,
+                **balance_options(parts.model),
+                max_length=None,
+                dataset_kwargs={"skip_prepare_dataset": True},
+            ),
             train_dataset=dataset(train),
             eval_dataset=dataset(evaluation) if evaluation else None,
             processing_class=parts.tokenizer,

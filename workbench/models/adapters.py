@@ -8,13 +8,13 @@ ignored: the caller knows which one it is.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.problems import short
 from workbench.config.text import Text
 from workbench.models.files import TensorHeader, read_tensor_headers
 from workbench.models.reading import contained, read_json_object
@@ -23,8 +23,14 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 _PREFIX = "base_model.model."
+_INNER = ".base_layer"  # where peft puts the adapter of a second parameter of the same layer
 _PLAIN_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
-_PATTERN_KEY = re.compile(r"\^?[\w.\\-]+\$?")  # no quantifier: cannot be made slow
+# No quantifier: cannot be made slow. peft itself writes `.*\.` before the names of fused experts, and matches ends anyway.
+_PATTERN_KEY = re.compile(r"\^?(\.\*\\\.)?([\w.\\-]+\$?)")
+_LONGEST_NAME, _LONGEST_SHOWN = 512, 60
+_LARGEST = 2**31  # of any number: torch and Python's floats know no end of larger ones
+_NAMED = ("target_modules", "exclude_modules", "target_parameters", "modules_to_save", "rank_pattern", "alpha_pattern")
+_MOST_NAMES = 1000  # or as many as the file has tensors: peft compares each with each layer of the model
 _INITIALISATIONS = (True, False, "gaussian", "orthogonal", "pissa", "olora")
 _TASKS = (None, "CAUSAL_LM", "SEQ_CLS", "TOKEN_CLS", "FEATURE_EXTRACTION")
 # What peft writes into every file and what does not matter when an adapter is loaded.
@@ -44,8 +50,18 @@ class AdapterFiles:
     base_model: str  # what the file says; never followed
 
     def targets(self) -> dict[str, tuple[int, ...]]:
-        """Path in the model of every adapted linear layer, with the shape of its A, `(rank, inputs)`."""
-        end = ".lora_A.weight"
+        """Path in the model of every adapted layer, with the shape of its A, `(rank, inputs)`.
+
+        The experts of a layer that are stored as one tensor count as one layer: its A has a rank for each expert. A
+        layer with several such tensors stands here once for each, with `.base_layer` behind its path.
+        """
+        return self._shapes(".lora_A.weight")
+
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Path in the model of every adapted layer, with the shape of its B, `(outputs, rank)`."""
+        return self._shapes(".lora_B.weight")
+
+    def _shapes(self, end: str) -> dict[str, tuple[int, ...]]:
         return {
             tensor.name.removeprefix(_PREFIX).removesuffix(end): tensor.shape
             for tensor in self.tensors
@@ -81,7 +97,8 @@ def check_adapter(folder: Path | str) -> AdapterFiles:
     arguments = _arguments(config)
     found = AdapterFiles(folder, arguments, tensors, str(config.get("base_model_name_or_path") or ""))
     _check_ranks(found)
-    if isinstance(arguments["target_modules"], str):
+    _check_names(found)
+    if any(isinstance(arguments.get(key), str) for key in ("target_modules", "exclude_modules")):
         # A regular expression from a stranger's file can hang; the file's own tensor names say the same.
         arguments["target_modules"] = sorted(found.targets())
         arguments.pop("exclude_modules", None)
@@ -108,7 +125,18 @@ def _arguments(config: dict[str, Any]) -> dict[str, Any]:
     for key in ("r", "lora_alpha", "target_modules"):
         if key not in arguments:
             raise _refused(key, None)
+    if not arguments["target_modules"] and not arguments.get("target_parameters"):
+        raise _refused("target_modules", arguments["target_modules"])
+    for key in ("rank_pattern", "alpha_pattern"):
+        if key in arguments:
+            arguments[key] = {_plain_pattern(name): item for name, item in arguments[key].items()}
     return arguments
+
+
+def _plain_pattern(key: str) -> str:
+    """A pattern's key without the `.*\\.` that peft writes before it: peft looks for it behind any dot anyway."""
+    match = _PATTERN_KEY.fullmatch(key)
+    return key if match is None or match[1] is None else match[2]
 
 
 def _check_ranks(found: AdapterFiles) -> None:
@@ -121,16 +149,31 @@ def _check_ranks(found: AdapterFiles) -> None:
             Text("{file} holds no LoRA weights.", "{file} 中没有 LoRA 权重。").with_(file=ADAPTER_WEIGHTS),
             code="damaged_weights",
         )
-    if not set(ranks) <= stated or max(stated) > max(ranks):
+    if found.arguments.get("target_parameters"):  # an A of experts has a rank for each of them
+        sound = all(any(rank % each == 0 for each in stated) for rank in ranks)
+    else:
+        sound = set(ranks) <= stated
+    if not sound or max(stated) > max(ranks):
         raise _refused("r", found.arguments["r"])
 
 
+def _check_names(found: AdapterFiles) -> None:
+    """Names for as many layers as the file has, and no regular expression beside parameters, which only names tell apart."""
+    most = max(_MOST_NAMES, len(found.tensors))
+    for key in _NAMED:
+        value = found.arguments.get(key)
+        if isinstance(value, (list, dict)) and len(value) > most:
+            raise _refused(key, value)
+        if isinstance(value, str) and found.arguments.get("target_parameters"):
+            raise _refused(key, value)
+
+
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _flag(value: Any) -> bool:
@@ -138,16 +181,30 @@ def _flag(value: Any) -> bool:
 
 
 def _names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) and _PLAIN_NAME.fullmatch(item) for item in value)
+    return isinstance(value, list) and all(isinstance(item, str) and _is_name(item) for item in value)
+
+
+def _is_name(value: str) -> bool:
+    return len(value) <= _LONGEST_NAME and _PLAIN_NAME.fullmatch(value) is not None
 
 
 def _patterns(value: Any, check: Any) -> bool:
-    return isinstance(value, dict) and all(_PATTERN_KEY.fullmatch(key) and check(item) for key, item in value.items())
+    return isinstance(value, dict) and all(_is_pattern(key) and check(item) for key, item in value.items())
+
+
+def _is_pattern(key: str) -> bool:
+    if len(key) > _LONGEST_NAME or not _PATTERN_KEY.fullmatch(key):
+        return False
+    try:
+        re.compile(key)
+    except re.error:
+        return False
+    return True
 
 
 def _indices(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(_PLAIN_NAME.fullmatch(key) and _indices(item) for key, item in value.items())
+        return all(_is_name(key) and _indices(item) for key, item in value.items())
     return isinstance(value, list) and all(_whole(item) for item in value)
 
 
@@ -156,7 +213,8 @@ _CHECKS: dict[str, Any] = {
     "r": lambda value: _whole(value) and value > 0,
     "lora_alpha": _number,
     "lora_dropout": lambda value: _number(value) and 0 <= value < 1,
-    "target_modules": lambda value: isinstance(value, str) or (_names(value) and bool(value)),
+    "target_modules": lambda value: isinstance(value, str) or _names(value),
+    "target_parameters": _names,
     "exclude_modules": lambda value: isinstance(value, str) or _names(value),
     "fan_in_fan_out": _flag,
     "bias": lambda value: value in ("none", "all", "lora_only"),
@@ -175,12 +233,11 @@ _CHECKS: dict[str, Any] = {
 
 
 def _refused(key: str, value: Any) -> WorkbenchError:
-    shown = str(value)
     return _error(
         Text(
             "The adapter's {file} sets {key} to {value}, which is not accepted here.",
             "适配器的 {file} 中 {key} 为 {value}，这里不接受。",
-        ).with_(file=ADAPTER_CONFIG, key=key, value=shown if len(shown) <= 60 else shown[:57] + "..."),
+        ).with_(file=ADAPTER_CONFIG, key=key[:_LONGEST_SHOWN], value=short(value)),
         code="adapter_refused",
     )
 

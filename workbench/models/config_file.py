@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import functools
-import importlib.util
-import logging
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.models.reading import model_error
+from workbench.models.sources import literal_in
 
-_LOG = logging.getLogger(__name__)
 # Keys that make a loader fetch or run something that is not in the weights.
 _REFUSED_KEYS = frozenset(
     {"auto_map", "trust_remote_code", "transformers_weights", "custom_pipelines", "fusion_config", "kernel_config"}
@@ -108,20 +104,10 @@ def _check_numbers(section: dict[str, Any], name: str) -> None:
 def text_architectures() -> frozenset[str] | None:
     """The names (`model_type`) of all architectures that transformers loads as models that write text.
 
-    Read from the library's source in a fiftieth of a second: to import the list takes two seconds and all of torch. None
-    where it isn't found; loading a model says then what it can't do.
+    None where that list isn't found; loading a model says then what it can't do.
     """
-    try:
-        spec = importlib.util.find_spec("transformers")
-        path = Path(str(spec and spec.origin)).parent / "models" / "auto" / "modeling_auto.py"
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES":
-                pairs = node.value.args[0]  # type: ignore[attr-defined]  # OrderedDict([("llama", "..."), ...])
-                return frozenset(kind for kind, _ in ast.literal_eval(pairs))
-    except (OSError, SyntaxError, ValueError, TypeError, AttributeError, IndexError):
-        _LOG.debug("no list of architectures", exc_info=True)
-    _LOG.warning("transformers' list of architectures was not found; unknown ones are told only when they are loaded")
-    return None
+    pairs = literal_in("transformers", "models/auto/modeling_auto.py", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
+    return frozenset(kind for kind, _ in pairs) if pairs else None
 
 
 def unknown_architecture(kind: str) -> WorkbenchError:

@@ -11,6 +11,7 @@ from workbench.models.files import check_folder, read_tensor_headers
 
 NAMED = 12  # layers that an error names
 TIED = "lm_head"  # shares the weights of the embedding in many models, and is then not stored
+OUTPUTS = (TIED, "embed_out")  # what architectures call their output layer
 
 
 def stored_layers(folder: Path) -> dict[str, int] | None:

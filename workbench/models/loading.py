@@ -196,9 +196,10 @@ def load_adapter(model: Any, adapter_folder: Path | str, *, name: str = "default
             model.load_adapter(str(files.folder), adapter_name=name, **options)
         else:
             model = PeftModel.from_pretrained(model, str(files.folder), adapter_name=name, config=config, **options)
-    except (RuntimeError, ValueError, KeyError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # what peft raises for an adapter that does not fit depends on the layer
+        _LOG.warning("adapter in %s", files.folder, exc_info=error)
         raise _mismatch(_first_line(error)) from error
     _check_loaded(model, files, name)
     return model
@@ -290,16 +291,27 @@ def _check_fit(base: Any, files: AdapterFiles) -> None:
     """Compare the adapter's shapes with the model before anything is put into it."""
     if getattr(base, "_checkpoint_conversion_mapping", None):
         return  # peft renames the tensors of such architectures while loading; `_check_loaded` still looks
-    modules = dict(base.named_modules())
+    modules, outputs = dict(base.named_modules()), files.outputs()
+    parameters = {name.rpartition(".")[2] for name in files.arguments.get("target_parameters", ())}
     for path, shape in files.targets().items():
-        module = modules.get(path)
-        if module is not None and hasattr(module, "base_layer"):
+        module = modules.get(path.replace(".base_layer", ""))
+        while hasattr(module, "base_layer"):
             module = module.base_layer
         if module is None:
             raise _mismatch(path)
+        given = (outputs.get(path, (0,))[0], *shape[1:])
+        own = [weight for name, weight in module.named_parameters(recurse=False) if name in parameters]
+        if own and not any(_fits_parameter(given, shape[0], weight.shape) for weight in own):
+            raise _mismatch(f"{path}: {given} / {tuple(own[0].shape)}")
         inputs = getattr(module, "in_features", None)
-        if inputs is not None and shape[1:] != (inputs,):
-            raise _mismatch(f"{path}: {shape[-1]} / {inputs}")
+        if inputs is not None and not own and given != (module.out_features, inputs):
+            raise _mismatch(f"{path}: {given} / {(module.out_features, inputs)}")
+
+
+def _fits_parameter(given: tuple[int, ...], ranks: int, shape: tuple[int, ...]) -> bool:
+    """Whether an adapter of so many outputs and inputs, with a rank for each expert, fits a parameter of this shape."""
+    experts, *sides = (1, *shape) if len(shape) == 2 else shape
+    return ranks % experts == 0 and sorted(given) == sorted(sides)  # architectures differ in the order of sides
 
 
 def _check_loaded(model: Any, files: AdapterFiles, name: str) -> None:
