@@ -140,12 +140,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
-def make_architecture(folder: Path, kind: str) -> Path:
+def make_architecture(folder: Path, kind: str, **changes: Any) -> Path:
     """A folder with a random model of this architecture."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.for_model(kind, **{**_COMMON, **ARCHITECTURES[kind]})
+    config = AutoConfig.for_model(kind, **{**_COMMON, **ARCHITECTURES[kind], **changes})
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config)
@@ -165,7 +165,7 @@ class Walk:
     seconds: float = 0.0
 
 
-def walk(engine: Any, patch: pytest.MonkeyPatch, model: str, *, resume: bool, **adapter: Any) -> Walk:
+def walk(engine: Any, patch: pytest.MonkeyPatch, model: str, /, *, resume: bool, **adapter: Any) -> Walk:
     """Train, resume, chat, merge and reload one architecture.
 
     Args:
