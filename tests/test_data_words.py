@@ -38,7 +38,7 @@ def test_an_answer_that_is_not_learned_has_nothing_to_lose():
     assert lost(ZOO["thinking"].template, ASK, say(THOUGHT + "2", learned=False), ASK, say("two")) == []
 
 
-@pytest.mark.parametrize("name", set(ZOO) - {"stripped thoughts"})
+@pytest.mark.parametrize("name", [name for name in ZOO if name != "stripped thoughts"])
 @pytest.mark.parametrize("words", ["  two\n", "a\n\n    b\tc", "二 二", "</s", "x" * 3000])
 def test_what_only_loses_spaces_around_it_has_lost_nothing(name, words):
     assert lost(ZOO[name].template, ASK, say(words), ASK, say("3"), eos=ZOO[name].eos) == []
