@@ -15,7 +15,7 @@ from workbench.bootstrap import ROOT, ensure, say
 
 BROWSER_TESTS = ROOT / "tests" / "browser"
 # Files stay together, and the browser's tests all together: one browser at a time (see `tests/conftest.py`).
-TWO_PROCESSES = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+TWO_PROCESSES = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
 _LOOKS_ONLY = ("--help", "-h", "--version", "-V", "--collect-only", "--co", "--fixtures")
 _ONE_PROCESS = ("-n", "--numprocesses", "--dist", "--pdb", "--trace", "-s", "--capture=no")
 

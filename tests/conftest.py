@@ -34,14 +34,23 @@ _HERE = ("localhost", "127.", "::1", "0.0.0.0", "::")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the browser's tests, and say which tests stay in one process where several share them.
+    """Mark the browser's tests."""
+    if _BROWSER_TESTS in item.path.parents:
+        item.add_marker("browser")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests stay in one process where several share them.
 
     A file's do, since many share what took long to make; the browser's all do, so that one of them runs at a time.
     """
-    browser = _BROWSER_TESTS in item.path.parents
-    if browser:
-        item.add_marker("browser")
-    item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.name))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "browser" if nodeid.startswith("tests/browser/") else nodeid.split("::")[0]
+
+    return Files(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
