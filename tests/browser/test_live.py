@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,18 +92,30 @@ def test_a_page_says_that_its_server_is_gone_and_finds_it_when_it_was_started_ag
 def test_the_form_says_nothing_before_it_shows_what_was_typed_last_time(
     served: Any, open_page: Any, tmp_path: Path
 ) -> None:
-    engine = FakeEngine(tmp_path)
-    page, held = open_page(served(engine).url), threading.Event()
+    workbench = served(FakeEngine(tmp_path))
+    page = open_page(workbench.url)
     show(page, "train")
     page.wait_for_selector("#train-forecast .facts")
     wait_until(lambda: page.evaluate("!!localStorage.getItem('workbench-form')"))
-    engine.unread["pirate-voice"], seen = held, len(engine.looked_at)
+    restores = {
+        number for number, event in workbench.page.fns.items() if getattr(event.fn, "__name__", "") == "restore"
+    }
+    late: list[Any] = []
+
+    def slow_network(route: Any) -> None:
+        if route.request.post_data_json["fn_index"] in restores:
+            late.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/run/predict", slow_network)
     page.reload()
     show(page, "train")
-    wait_until(lambda: len(engine.looked_at) > seen)
+    wait_until(lambda: page.wait_for_timeout(50) or late)
     page.wait_for_timeout(2000)
     assert page.query_selector("#train-forecast .facts") is None
-    held.set()
+    for route in late:
+        route.continue_()
     page.wait_for_selector("#train-forecast .facts")
 
 
