@@ -85,7 +85,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # ends with these tests: other tests run event loops of their own
 def browser(browser_path: str) -> Iterator[Any]:
     """The browser, started once."""
     from playwright.sync_api import sync_playwright
