@@ -74,7 +74,7 @@ def badge(text: object, kind: str = "") -> Markup:
 def card(title: object, *body: object, on: bool = False, kind: str = "") -> Markup:
     """A framed card with a heading; strings of the body become paragraphs."""
     inner = join(part if isinstance(part, Markup) else Markup(f"<p>{esc(part)}</p>") for part in body if part)
-    head = f"<h4>{esc(title)}</h4>" if title else ""
+    head = f"<h2>{esc(title)}</h2>" if title else ""
     return Markup(f'<div class="card {"on" if on else ""} {esc(kind)}">{head}{inner}</div>')
 
 
@@ -129,6 +129,11 @@ def tokens(pieces: Iterable[tuple[str, bool, bool]]) -> Markup:
         f'<span class="{"c" if cut else "l" if learned else "i"}">{esc(text)}</span>' for text, learned, cut in pieces
     )
     return Markup(f'<div class="card tok">{"".join(made)}</div>')
+
+
+def scrolled(text: object, label: object) -> Markup:
+    """A long text in a window of its own; the keyboard reaches it, too, and scrolls in it."""
+    return Markup(f'<pre tabindex="0" role="region" aria-label="{esc(label)}">{esc(text)}</pre>')
 
 
 def short(text: str, length: int) -> str:

@@ -17,9 +17,11 @@
     }
     const before = element.querySelector('pre'), top = before ? before.scrollTop : 0;  // a log stays where it is read,
     const atEnd = before && before.scrollHeight - before.clientHeight - top < 4;  // or goes along at its end
+    const focused = before && before === document.activeElement;
     element.innerHTML = made;  // escaped where it is made
     const after = element.querySelector('pre');
     if (before && after) after.scrollTop = atEnd ? after.scrollHeight : top;
+    if (focused && after) after.focus({preventScroll: true});
   }
 
   async function ask() {

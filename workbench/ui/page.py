@@ -27,7 +27,7 @@ from gradio.routes import App, ORJSONResponse  # noqa: E402
 
 from workbench.config.errors import WorkbenchError  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
-from workbench.ui import guide, header, live, tabs  # noqa: E402
+from workbench.ui import access, guide, header, live, tabs  # noqa: E402
 from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, is_loopback  # noqa: E402
 from workbench.ui.language import PAGE_TITLE, head_script, language_asked  # noqa: E402
 from workbench.ui.login import Login  # noqa: E402
@@ -139,7 +139,7 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
     proxies.spare(os.environ, (*proxies.LOCAL, host))  # gradio asks there whether the page answers
     token = None if space or login or is_loopback(host) else secrets.token_urlsafe(24)
     more = tuple(name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip())
-    rules = Rules(host, token, head_script(lang) + live.script(), space, more)
+    rules = Rules(host, token, head_script(lang) + live.script() + access.script(), space, more)
     if login:
         rules.login = Login(*login, cookie_name=f"workbench-login-{port}", framed=space, default_lang=lang or "en")
     for name in [name for name in os.environ if name.startswith("GRADIO_") and name not in _KEPT_VARIABLES]:

@@ -206,7 +206,7 @@ def answers(record: Any, view: RunView, lang: str, asked: Sequence[str] = (), ev
         cards = [_pair(record, one, lang) for one in sorted(said, key=lambda one: one.first[1] == one.latest[1])]
     if not cards:
         return html.Markup("")
-    return html.join([html.Markup(f"<h3>{html.esc(_QUESTIONS.to(lang))}</h3>"), *cards])
+    return html.join([html.Markup(f"<h2>{html.esc(_QUESTIONS.to(lang))}</h2>"), *cards])
 
 
 def _next_asked(record: Any, view: RunView, every: int | None) -> int | None:

@@ -20,6 +20,7 @@ from workbench.ui.runview import RunView
 WATCHED = 16  # runs; one that was dropped is read again from its first event
 LOG_KEPT = 40_000  # characters
 
+LOG = Text("Log", "日志")
 _NO_LOG = Text("The log is empty so far.", "日志还是空的。")
 
 
@@ -80,7 +81,7 @@ class RunPieces:
             new = self.engine.log(run_id, after_byte=watched.log_bytes)
             watched.log_bytes += len(new.encode("utf-8"))
             watched.log = (watched.log + new)[-LOG_KEPT:]
-            return html.Markup(f"<pre>{html.esc(watched.log or _NO_LOG.to(lang))}</pre>")
+            return html.scrolled(watched.log or _NO_LOG.to(lang), LOG.to(lang))
 
     @contextmanager
     def _look(self, run_id: str) -> Iterator[tuple[Any, _Watched]]:

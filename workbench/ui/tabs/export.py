@@ -223,7 +223,7 @@ def _merger(shell: Shell) -> Any:
 
 
 def _card(text: str, lang: str) -> html.Markup:
-    return html.Markup(f"<pre>{html.esc(text)}</pre>") if text else html.note(_NO_CARD.to(lang))
+    return html.scrolled(text, _CARD.to(lang)) if text else html.note(_NO_CARD.to(lang))
 
 
 def _folder_card(folder: Path) -> str:

@@ -15,7 +15,7 @@ import gradio as gr
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.ui import chart, html, runhtml
-from workbench.ui.runlive import RunPieces
+from workbench.ui.runlive import LOG, RunPieces
 from workbench.ui.shell import QUIET, Shell
 from workbench.ui.tabtools import TOLD, confirm, on_open, on_tab_change, panel, run_names
 
@@ -35,7 +35,6 @@ _RESUME = Text("Resume", "继续训练")
 _CANCEL = Text("Cancel", "取消")
 _TALK = Text("Talk to it", "和它聊聊")
 _NEXT = Text("Next: export", "下一步：导出")
-_LOG = Text("Log", "日志")
 _DELETE = Text("Delete this run", "删除此运行")
 _SURE = Text("Delete", "删除")
 _ASK_DELETE = Text(
@@ -81,7 +80,7 @@ def build(shell: Shell) -> None:
         answers = panel("run-answers")
         tiles = panel("run-tiles")
         curves = chart.loss_chart("run-chart")
-        with gr.Accordion(shell.text(_LOG), open=False, elem_id="run-log-fold"):
+        with gr.Accordion(shell.text(LOG), open=False, elem_id="run-log-fold"):
             log = panel("run-log")
         with gr.Row():
             delete = gr.Button(shell.text(_DELETE), size="sm", scale=0, min_width=140, elem_id="run-delete")
