@@ -149,8 +149,13 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _limit() -> None:
-    """Let the system end this process: it does so even in the middle of one long instruction, and without a parent."""
+def limit(memory: int, processor: int) -> None:
+    """Let the system end this process: it does so even in the middle of one long instruction, and without a parent.
+
+    Args:
+        memory: bytes that it may have.
+        processor: seconds that it may compute from now on; said again, they are counted anew.
+    """
     try:
         import resource
     except ImportError:  # Windows
@@ -159,8 +164,8 @@ def _limit() -> None:
     faulthandler.dump_traceback_later(LAST_SECONDS, exit=True)
     limits = {
         resource.RLIMIT_CORE: 0,  # nobody wants the remains
-        resource.RLIMIT_CPU: math.ceil(time.process_time()) + CPU_SECONDS - 1,
-        resource.RLIMIT_AS: MEMORY_BYTES,
+        resource.RLIMIT_CPU: math.ceil(time.process_time()) + processor - 1,
+        resource.RLIMIT_AS: memory,
     }
     for kind, wanted in limits.items():
         hard = resource.getrlimit(kind)[1]
@@ -174,7 +179,7 @@ def main() -> None:
     """Try out the template on standard input."""
     sys.path += sys.argv[1:]
     environment()  # everything is imported before the clock starts
-    _limit()
+    limit(MEMORY_BYTES, CPU_SECONDS)
     print(READY, flush=True)
     text = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
     print(try_out(text), flush=True)

@@ -11,11 +11,7 @@ broken, and what is hostile without knowing this check. On Windows there is no l
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import logging
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from typing import Any
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.models import template_probe as probe
+from workbench.models.probing import package_folders, run_probe
 from workbench.models.reading import contained, model_error, read_json_object
 
 MAX_TEMPLATE = 1_000_000  # characters; long ones have some ten thousand
@@ -98,47 +95,17 @@ def folder_template(folder: Path) -> str | None:
 
 def _try_out(text: str) -> str:
     """The verdict of a process that is gone when this returns."""
-    command = [sys.executable, "-I", probe.__file__, *_package_folders()]
+    folders = package_folders("jinja2", "markupsafe")
     try:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        outcome = run_probe(probe.__file__, folders, text.encode("utf-8", "surrogatepass"), LONGEST_SECONDS)
     except OSError as error:
         raise _untried(str(error)) from error
-    late = False
-    with child:
-        try:
-            output, errors = child.communicate(text.encode("utf-8", "surrogatepass"), LONGEST_SECONDS)
-        except subprocess.TimeoutExpired:  # it ends by itself before; this is for when even that fails
-            late = True
-            child.kill()
-            output, errors = child.communicate()
-        except BaseException:
-            child.kill()
-            raise
-    words = output.decode("ascii", "replace").split()
-    ending = errors.decode("utf-8", "replace")[-2000:]
-    if words[:1] != [probe.READY] or (child.returncode == -getattr(signal, "SIGKILL", 9) and not late):
-        # Nobody can say anything about the template: Python did not start, or the system needed the memory.
-        raise _untried((ending.strip().splitlines() or [f"exit code {child.returncode}"])[-1])
-    if len(words) > 1:
-        verdict = words[1]
-    else:
-        out_of_time = late or child.returncode == -getattr(signal, "SIGXCPU", 24) or ending.startswith("Timeout")
-        verdict = probe.SLOW if out_of_time else _CRASH
+    if not outcome.begun:
+        raise _untried(outcome.complaint)
+    verdict = outcome.words[0] if outcome.words else probe.SLOW if outcome.late else _CRASH
     if verdict != probe.FINE:
-        _LOG.warning("a chat template is refused (%s) %s", verdict, ending)
+        _LOG.warning("a chat template is refused (%s) %s", verdict, outcome.ending)
     return verdict
-
-
-def _package_folders() -> list[str]:
-    """Where jinja2 and what it needs are: an isolated Python leaves out some places in which this one may have them."""
-    found = (importlib.util.find_spec(name) for name in ("jinja2", "markupsafe"))
-    return sorted({str(Path(spec.origin).parents[1]) for spec in found if spec is not None and spec.origin})
 
 
 def _refusal(verdict: str) -> WorkbenchError:
