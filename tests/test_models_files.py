@@ -249,8 +249,8 @@ def test_a_tokenizer_that_looks_whole_and_is_not_is_found_by_reading_it(folder, 
 
 def test_a_tokenizer_is_read_once_until_it_changes(folder, monkeypatch):
     read = []
-    real = subprocess.run
-    monkeypatch.setattr(tokenizer_file.subprocess, "run", lambda *args, **more: read.append(1) or real(*args, **more))
+    real = tokenizer_file.run_probe
+    monkeypatch.setattr(tokenizer_file, "run_probe", lambda *args: read.append(1) or real(*args))
     check_tokenizer(folder)
     check_tokenizer(folder)
     assert len(read) == 1
@@ -260,9 +260,11 @@ def test_a_tokenizer_is_read_once_until_it_changes(folder, monkeypatch):
     assert len(read) == 2
 
 
-def test_a_tokenizer_that_nobody_can_try_out_is_not_refused(folder, monkeypatch):
+def test_a_tokenizer_that_nobody_can_try_out_is_not_refused(folder, tmp_path, monkeypatch):
     (folder / "tokenizer.json").write_text("{}")
-    monkeypatch.setattr(tokenizer_file, "_PROBE", "raise ImportError('tokenizers')")
+    script = tmp_path / "script.py"
+    script.write_text("raise ImportError('tokenizers')")
+    monkeypatch.setattr(tokenizer_file.probe, "__file__", str(script))
     check_tokenizer(folder)
     monkeypatch.undo()
     assert code_of(folder, check_tokenizer) == "broken_tokenizer"

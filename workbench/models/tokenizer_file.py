@@ -1,45 +1,63 @@
-"""Whether a model's tokenizer.json can be read: tried out in a process of its own.
+"""Whether a model's tokenizer.json can be read and used: tried out in a process of its own.
 
-Over some damaged files the tokenizers library ends its whole process instead of raising an error, and with it the page
-and every run. Besides, all threads of a process stand still while it reads a large file.
+Over some files the tokenizers library ends its whole process instead of raising an error, and with it the page and every
+run: damaged ones, and those that make gigabytes out of a word. Besides, all threads of a process stand still while it
+reads a large file. So `tokenizer_probe.py` reads the file and works with it under limits of time, memory and output.
+
+What this cannot see: a tokenizer that behaves with the texts that are tried, and misbehaves with others.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
-from workbench.models.reading import contained, damaged
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+from workbench.models import tokenizer_probe as probe
+from workbench.models.probing import package_folders, run_probe
+from workbench.models.reading import contained, damaged, model_error
 
-LONGEST_SECONDS = 60  # the largest files known take one
+LONGEST_SECONDS = 120  # on the clock, on a computer that is busy
 
 _LOG = logging.getLogger(__name__)
-_READY, _READ = "ready", "read"
-_PROBE = f"""
-import sys
-sys.path.append(sys.argv[1])
-from tokenizers import Tokenizer
-print("{_READY}", flush=True)
-Tokenizer.from_file(sys.argv[2])
-print("{_READ}")
-"""
+_BROKEN, _SLOW, _CRASH = "broken", "slow", "crash"
+_REASONS = {
+    probe.LONG: Text(
+        "this model's tokenizer ({file}) makes far more out of a short text than was written",
+        "此模型的分词器（{file}）会把一段短文本膨胀成极长的内容",
+    ),
+    probe.MEMORY: Text(
+        "this model's tokenizer ({file}) needs far too much memory for a short text",
+        "此模型的分词器（{file}）处理一段短文本就要占用过多内存",
+    ),
+    _SLOW: Text(
+        "this model's tokenizer ({file}) does not come to an end with a short text",
+        "此模型的分词器（{file}）连一段短文本都处理不完",
+    ),
+    probe.FAILS: Text(
+        "this model's tokenizer ({file}) fails with a short text", "此模型的分词器（{file}）处理一段短文本时出错"
+    ),
+    _CRASH: Text(
+        "this model's tokenizer ({file}) makes Python crash over a short text",
+        "此模型的分词器（{file}）处理一段短文本时会使 Python 崩溃",
+    ),
+}
+_OUT_OF_MEMORY = "memory allocation of"  # as Rust says it before it gives up
+
 _lock = threading.Lock()
-_verdicts: dict[tuple[str, int, int], bool] = {}
+_verdicts: dict[tuple[str, int, int], str] = {}
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Refuse a tokenizer.json that can't be read. Other kinds of tokenizers are read only when they are loaded.
+    """Refuse a tokenizer.json that can't be read, or hangs, swells or crashes over short texts.
 
-    The first call for a file takes a tenth of a second, half a second for a large one; any other no time, until the
-    file changes.
+    Other kinds of tokenizers are read only when they are loaded. The first call for a file takes a fifth of a second, a
+    second for a large one; any other no time, until the file changes.
 
     Raises:
-        WorkbenchError: (`broken_tokenizer`) it can't be read.
+        WorkbenchError: (`broken_tokenizer`) it can't be read; (`bad_tokenizer`) it can't be worked with.
     """
     path = contained(folder, "tokenizer.json")
     if path is None:
@@ -47,38 +65,50 @@ def check_tokenizer(folder: Path) -> None:
     state = path.stat()
     key = (str(path.resolve()), state.st_mtime_ns, state.st_size)
     with _lock:  # so that two who ask at the same time start one process
-        readable = _verdicts.get(key)
-        if readable is None:
-            readable = _try_out(path)
-            if readable is not None:
-                _verdicts[key] = readable
-    if readable is False:
+        verdict = _verdicts.get(key)
+        if verdict is None:
+            verdict = _try_out(path)
+            if verdict is not None:
+                _verdicts[key] = verdict
+    if verdict == _BROKEN:
         raise damaged(path, code="broken_tokenizer")
+    if verdict not in (None, probe.FINE):
+        raise _refusal(path, verdict)
 
 
-def _try_out(path: Path) -> bool | None:
-    """Whether a process that is gone when this returns could read the file; None where nobody can say."""
-    spec = importlib.util.find_spec("tokenizers")
-    if spec is None or not spec.origin:
+def _try_out(path: Path) -> str | None:
+    """What a process that is gone when this returns says about the file; None where nobody can say."""
+    folders = package_folders("tokenizers")
+    if not folders:
         return None
-    # An isolated Python leaves out some places in which this one may have the library.
-    command = [sys.executable, "-I", "-c", _PROBE, str(Path(spec.origin).parents[1]), str(path)]
+    own = str(Path(probe.__file__).parent)
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=LONGEST_SECONDS,
-            check=False,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        outcome = run_probe(probe.__file__, [folders[0], own, str(path)], b"", LONGEST_SECONDS)
+    except OSError:
         _LOG.warning("%s could not be tried out", path, exc_info=True)
         return None
-    words = done.stdout.decode("ascii", "replace").split()
-    if _READ in words:
-        return True
-    _LOG.warning("reading %s: exit code %s\n%s", path, done.returncode, done.stderr.decode("utf-8", "replace")[-500:])
-    # Without its first word Python did not start; killed, the system needed the memory. Loading it says more.
-    killed = done.returncode == -getattr(signal, "SIGKILL", 9)
-    return None if words != [_READY] or killed else False
+    if not outcome.begun:  # loading it says more
+        _LOG.warning("%s could not be tried out: %s", path, outcome.ending)
+        return None
+    read, verdict = outcome.words[:1], outcome.words[1:]
+    if verdict == (probe.FINE,):
+        return probe.FINE
+    _LOG.warning("%s is refused: exit code %s, %s\n%s", path, outcome.code, outcome.words, outcome.ending)
+    if verdict:
+        return verdict[0]
+    if _OUT_OF_MEMORY in outcome.ending:
+        return probe.MEMORY
+    if outcome.late:
+        return _SLOW
+    return _CRASH if read else _BROKEN
+
+
+def _refusal(path: Path, verdict: str) -> WorkbenchError:
+    return model_error(
+        _REASONS[verdict].with_(file=path.name),
+        Text(
+            "Choose another model, or put the tokenizer of its original into its folder.",
+            "请选择其他模型，或在该模型的文件夹中放入原版的分词器文件。",
+        ),
+        code="bad_tokenizer",
+    )
