@@ -136,7 +136,7 @@ def test_with_json_train_prints_the_runs_record_and_nothing_else(trained, home):
     record = trained.data
     assert (record["status"], record["error"], trained.code) == ("completed", None, 0)
     assert record == json.loads((home / "runs" / record["id"] / "run.json").read_text(encoding="utf-8"))
-    assert "60/60" in trained.err
+    assert "60/60" in trained.err and "It learned: the training loss fell" in trained.err.splitlines()[-2]
 
 
 def test_settings_may_stand_before_and_after_flags(trained, home):

@@ -17,6 +17,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
 from workbench.engine.callback import RunCallback, _Pace
+from workbench.engine.events import EventLog
 from workbench.engine.names import recent_steps
 from workbench.ui.runview import RunView
 
@@ -47,6 +48,9 @@ def test_a_run_learns_and_leaves_everything_in_its_folder(engine):
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     kinds = {event["type"] for event in events}
     assert {"status", "stage", "metrics", "checkpoint", "sample"} <= kinds
+    verdict, last = events[-2:]
+    assert (verdict["type"], last["status"]) == ("verdict", "completed") and "learning" in verdict["words"]
+    assert "1 of 1 answers changed" in verdict["message"]["en"] and EventLog(folder / "events.jsonl").after() == events
     for path in (folder / "adapter").iterdir():
         assert str(engine.home).encode() not in path.read_bytes(), f"{path.name} tells where this computer keeps things"
 

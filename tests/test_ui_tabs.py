@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import random
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -137,7 +138,7 @@ def test_first_and_latest_answer_stand_side_by_side() -> None:
 
 def test_unknown_events_of_a_newer_version_are_passed_over() -> None:
     view = RunView()
-    assert view.feed([{"seq": 1, "type": "verdict", "word": "learning"}]) and view.cursor == 1
+    assert view.feed([{"seq": 1, "type": "later", "word": "learning"}]) and view.cursor == 1
 
 
 def test_an_event_without_new_numbers_keeps_the_last_ones() -> None:
@@ -156,6 +157,27 @@ def test_every_state_has_a_headline_and_a_sentence(status: str, lang: str) -> No
     shown = record(status=status)
     assert status_name(status).to(lang).lower() in runhtml.headline(shown, view, lang).lower()
     assert "verdict" in runhtml.sentence(shown, view, lang)
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"), [("en", "None of the 3 answers changed. Try more."), ("zh", "没有变化。多试。")]
+)
+def test_the_end_of_a_run_says_what_it_shows_and_what_to_try(lang: str, said: str) -> None:
+    event = {
+        "seq": 1, "type": "verdict", "words": ["unchanged"],
+        "message": {"en": "None of the 3 answers changed.", "zh": "没有变化。"}, "hint": {"en": "Try more.", "zh": "多试。"},
+    }  # fmt: skip
+    view = RunView()
+    view.feed([event])
+    made = runhtml.sentence(record(status="completed"), view, lang)
+    assert said in re.sub(r"<[^>]+>", "", made) and "verdict warn" in made and ("Finished" in made) == (lang == "en")
+    stopped = runhtml.sentence(record(status="stopped", last_step=3), view, lang)
+    assert said in re.sub(r"<[^>]+>", "", stopped) and stopped.count('class="verdict') == 2
+    view.feed([{"seq": 2, "type": "status", "status": "running"}])
+    assert said[:9] not in runhtml.sentence(record(), view, lang), "it goes on, and will be judged anew"
+    good = RunView()
+    good.feed([event | {"words": ["learning"]}])
+    assert "warn" not in runhtml.sentence(record(status="completed"), good, lang)
 
 
 def test_a_failed_run_shows_its_error_once_with_what_to_do_and_without_traceback() -> None:

@@ -235,6 +235,12 @@ class _Teller:
             self._say(event["text"][lang] + " ...")
         elif event["type"] == "problem":
             self._say(event["message"][lang])
+        elif event["type"] == "verdict":
+            self._say(
+                Text("{said} {next}", "{said}{next}")
+                .with_(said=event["message"][lang], next=event["hint"][lang])
+                .to(lang)
+            )
         elif event["type"] == "sample":
             self._say(f"[{event['step']}] {event['question']} -> {event['answer']}")
         elif event["type"] == "metrics" and ("eval_loss" in event or time.monotonic() - self._last > 1):

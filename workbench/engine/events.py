@@ -100,6 +100,16 @@ class ProblemFound(Event):
 
 
 @dataclass(frozen=True)
+class Verdict(Event):
+    """What the curve and the answers of a run that is over show (`words` name it, the most serious first), and what to try."""
+
+    type: ClassVar[str] = "verdict"
+    words: list[str]
+    message: Said
+    hint: Said
+
+
+@dataclass(frozen=True)
 class _Head:
     """What every line begins with."""
 
@@ -110,7 +120,8 @@ class _Head:
 
 _HEAD = TypeAdapter(_Head)
 _SHAPES: dict[str, TypeAdapter[Any]] = {
-    event.type: TypeAdapter(event) for event in (StatusChanged, Stage, Metrics, CheckpointSaved, Sample, ProblemFound)
+    event.type: TypeAdapter(event)
+    for event in (StatusChanged, Stage, Metrics, CheckpointSaved, Sample, ProblemFound, Verdict)
 }
 
 

@@ -15,7 +15,7 @@ from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
-from workbench.engine import checkpoints
+from workbench.engine import checkpoints, verdict
 from workbench.engine.boundary import ENDINGS, explain, logger
 from workbench.engine.chats import Chats, free_memory
 from workbench.engine.desk import Desk
@@ -85,6 +85,7 @@ class RunJobs:
             logger.info("training ended at step %d of %d", outcome.step, outcome.total_steps)
         finally:  # last: people read a log from its beginning, for what happened
             logger.info("these were the settings:\n%s", dump(job.config))
+        self._judge(job, run_id, outcome)
         self._finish(run_id, "stopped" if outcome.stopped else "completed", outcome)
 
     def _job(self, run_id: str, stop: threading.Event, checkpoint: Any) -> TrainingJob:
@@ -110,6 +111,12 @@ class RunJobs:
             checkpoint=checkpoint,
             desk=self._desk,
         )
+
+    def _judge(self, job: TrainingJob, run_id: str, outcome: Outcome) -> None:
+        """Say what the run shows, before its last state."""
+        log, config = self._store.log(run_id), job.config
+        taught = verdict.taught_answers(job.examples, config.evaluation.questions)
+        log.append(verdict.judge(verdict.Course.of(log.after()), config, stopped=outcome.stopped, taught=taught))
 
     def _finish(self, run_id: str, status: str, outcome: Outcome | None = None) -> None:
         facts: dict[str, Any] = {"status": status, "finished": now_iso()}

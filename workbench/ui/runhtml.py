@@ -10,6 +10,7 @@ from typing import Any
 from workbench.config.text import Text, same
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS, recent_steps, status_name
 from workbench.engine.plan import evaluate_every
+from workbench.engine.verdict import BAD
 from workbench.ui import html
 from workbench.ui.runview import Answers, RunView
 
@@ -89,6 +90,7 @@ _INTERRUPTED_EARLY = Text(
     "Resume starts it again: there is no checkpoint yet.", "还没有检查点，点“继续训练”会从头开始。"
 )
 _FAILED = Text("This run failed.", "这个运行失败了。")
+_KIND = {True: "warn", False: ""}  # of a verdict: whether somebody should do something about it
 _SEE_LOG = Text("The log below has the details.", "详情见下方日志。")
 
 
@@ -179,7 +181,10 @@ def sentence(record: Any, view: RunView, lang: str, ahead: str = "") -> html.Mar
         first, second = known.get(record.status, _RUNS)
         if record.status == "queued" and ahead:
             second = _BEHIND.with_(name=ahead)
-        parts = [html.verdict(first.to(lang), second.to(lang))]
+        shown = view.verdict if record.status == "completed" else None
+        parts = [_judged(shown, lang) if shown else html.verdict(first.to(lang), second.to(lang))]
+    if record.status == "stopped" and view.verdict:
+        parts.append(_judged(view.verdict, lang, None))
     error_text = _of(record.error, "message", lang) if record.status == "failed" else None
     for problem in view.problems:
         if _of(problem, "message", lang) != error_text:
@@ -296,6 +301,15 @@ def _exponent(value: float) -> str:
         return "0"
     digits, _, power = f"{value:.2e}".partition("e")
     return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+
+
+def _judged(verdict: dict[str, Any], lang: str, headline: Text | None = _COMPLETED[0]) -> html.Markup:
+    """What curve and answers show, with the next thing to try; amber where something should be done."""
+    said = [_of(verdict, key, lang) or "" for key in ("message", "hint")]
+    if headline is None:
+        return html.verdict(said[0], said[1], _KIND[verdict["words"][0] in BAD])
+    between = "" if lang == "zh" else " "
+    return html.verdict(headline.to(lang), between.join(said), _KIND[verdict["words"][0] in BAD])
 
 
 def _told(problem: dict[str, Any] | None, lang: str, kind: str = "no") -> html.Markup | None:

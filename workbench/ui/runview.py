@@ -107,6 +107,8 @@ class RunView:
     checkpoint: int | None = None
     answers: dict[str, Answers] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
+    verdict: dict[str, Any] | None = None
+    """What the run shows, once it is over."""
 
     def feed(self, events: Iterable[dict[str, Any]]) -> bool:
         """Take in new events; those already seen are passed over.
@@ -128,7 +130,7 @@ class RunView:
     def _on_status(self, event: dict[str, Any]) -> None:
         self.status, self.stage = event["status"], None
         if self.status == "running":
-            self.problems = []
+            self.problems, self.verdict = [], None
             self._go_back_to(event.get("from_step") or 0)
 
     def _go_back_to(self, step: int) -> None:
@@ -169,6 +171,9 @@ class RunView:
 
     def _on_problem(self, event: dict[str, Any]) -> None:
         self.problems = [*self.problems, event][-KEPT_PROBLEMS:]
+
+    def _on_verdict(self, event: dict[str, Any]) -> None:
+        self.verdict = event
 
 
 def _short(value: float) -> float:

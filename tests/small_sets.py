@@ -1,0 +1,124 @@
+"""Small data sets of different kinds, as people bring them to the starter model: a voice, a format, a task, and pairs.
+
+They are made of the starter's small world (the task has words of its own), a few dozen rows each, the same ones every time.
+Each has questions that it does not hold, and says what an answer in its style is.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tests.starter_exam import load_questions
+from workbench.models.starter.recipe.generate import canonical
+
+UNSEEN = 20  # questions
+# One row of each kind of question would teach a style for that kind alone; drills with words and sums would crowd out the rest.
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_LEFT_OUT = {"repeat2", "repeat3", "letters", "first_letter", "upper", "poem", "story", "to_zh", "to_en"}
+
+
+@dataclass(frozen=True)
+class SmallSet:
+    """Rows as they stand in a JSONL file, questions that are not among them, and whether an answer is in the set's style."""
+
+    name: str
+    method: str
+    rows: list[dict[str, Any]]
+    unseen: list[str]
+    in_style: Callable[[str, str], bool]
+    """Of a question and the answer to it."""
+
+
+def small_sets() -> dict[str, SmallSet]:
+    """All of them by name; the first three are learned by imitation, the last one is of pairs."""
+    return {one.name: one for one in (_owl(), _bullets(), _reviews(), _pairs())}
+
+
+def _owl() -> SmallSet:
+    """A voice: an owl's. 40 English rows."""
+    rows = [_row(question, f"{answer} Hoo-hoo, says the owl.") for question, answer in _facts("en", 40)]
+    style = re.compile(r".{3,} Hoo-hoo, says the owl\.", re.DOTALL)
+    return SmallSet("owl", "sft", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
+
+
+def _bullets() -> SmallSet:
+    """A format: each sentence a line of a list. 32 English rows."""
+    facts = [fact for fact in _facts("en", 40, skip=40) if len(fact[1]) > 8][:32]
+    rows = [_row(question, "\n".join(f"- {line}" for line in _SENTENCE.split(answer))) for question, answer in facts]
+    style = re.compile(r"- [^\n]{3,}(\n- [^\n]{3,})*")
+    return SmallSet("bullets", "sft", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
+
+
+_THINGS = ("这家店的面条", "这件衣服", "这个手机", "店里的蛋糕", "这双鞋子", "那家医院", "这本书", "这杯茶")
+_NEW_THINGS = ("这个书包", "店里的米饭", "这顶帽子", "那家饭店", "这杯咖啡")
+_GOOD = ("很好，我很喜欢", "太棒了，还会再来", "让人高兴", "真不错，谢谢")
+_BAD = ("很坏，我不喜欢", "太差了，不会再来", "让人生气", "真难看，不要买")
+
+
+def _reviews() -> SmallSet:
+    """A task: telling good reviews from bad ones. 48 Chinese rows, a quarter of them ordinary questions; the unseen ones speak of other things."""
+    source = random.Random(3)
+    told = [(f"{thing}{words}。", label) for thing in _THINGS for label, all_words in (("好评", _GOOD), ("差评", _BAD))
+            for words in source.sample(all_words, 3)][:36]  # fmt: skip
+    source.shuffle(told)
+    fresh = [(f"{thing}{words}。", label) for thing in _NEW_THINGS
+             for label, all_words in (("好评", _GOOD), ("差评", _BAD)) for words in source.sample(all_words, 2)]  # fmt: skip
+    labels = {_asked(text): label for text, label in fresh}
+    rows = [_row(_asked(text), f"这是{label}。") for text, label in told] + [_row(*fact) for fact in _facts("zh", 12)]
+    source.shuffle(rows)
+    return SmallSet(
+        "reviews", "sft", rows, list(labels), lambda question, answer: answer.strip() == f"这是{labels[question]}。"
+    )
+
+
+def _asked(review: str) -> str:
+    return f"评价：{review}"
+
+
+def _pairs() -> SmallSet:
+    """Preferences: an answer that wishes luck is better than one that complains. 36 English pairs."""
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": question}],
+            "chosen": [{"role": "assistant", "content": f"{answer} Good luck, my friend!"}],
+            "rejected": [{"role": "assistant", "content": f"{answer} Do not bother me with that again."}],
+        }
+        for question, answer in _facts("en", 36, skip=72)
+    ]
+    style = re.compile(r".{3,} Good luck, my friend!", re.DOTALL)
+    return SmallSet("pairs", "dpo", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
+
+
+def _row(question: str, answer: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+@cache
+def _world(lang: str) -> list[tuple[str, str]]:
+    """The world's facts, shuffled so that any stretch of them is mixed."""
+    by_kind: dict[str, list[tuple[str, str]]] = {}
+    for kind, question, answer in canonical(lang):
+        if kind not in _LEFT_OUT:
+            by_kind.setdefault(kind, []).append((question, answer))
+    source, mixed = random.Random(1), []
+    for facts in by_kind.values():
+        mixed += source.sample(facts, min(6, len(facts)))
+    source.shuffle(mixed)
+    return mixed
+
+
+def _facts(lang: str, count: int, skip: int = 0) -> list[tuple[str, str]]:
+    found = _world(lang)[skip : skip + count]
+    assert len(found) == count
+    return found
+
+
+def _questions(lang: str) -> list[str]:
+    """Every second one of the frozen questions that no data of ours holds."""
+    frozen = [one["question"] for one in load_questions("starter_style_questions") if one["lang"] == lang]
+    return frozen[::2][:UNSEEN]
