@@ -35,10 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(error, lang, "--json" in arguments)
         return 2
     ensure()
-    from workbench import commands
+    from workbench import commands, data_commands
 
+    module = data_commands if options.command == "data" else commands
     try:
-        result, code = getattr(commands, options.command)(options, lang)
+        result, code = getattr(module, options.command)(options, lang)
     except (KeyboardInterrupt, StopRequested):
         _complain(WorkbenchError(Text("stopped", "已停止")), lang, options.json)
         return 1
@@ -98,6 +99,7 @@ def _parser(lang: str) -> Parser:
     _train(add("train", Text("train from a preset or a YAML file", "用预设或 YAML 文件训练")))
     _runs(add("runs", Text("list, show or delete runs", "列出、查看或删除运行")))
     _models(add("models", Text("list base models, or add a folder", "列出基座模型，或添加模型文件夹")))
+    _data(add("data", Text("list data sets, or look into a file", "列出数据集，或检查数据文件")))
     _resume(add("resume", Text("go on with a run from its last checkpoint", "从最近的检查点继续运行")))
     _chat(add("chat", Text("talk to a model or to what a run made", "与模型或运行的结果聊天")))
     _merge(add("merge", Text("write base and adapter as one model folder", "把基座模型与适配器合并成一个模型文件夹")))
@@ -147,6 +149,24 @@ def _models(models: Parser) -> None:
     add("add", Text("add a folder that lies elsewhere", "添加位于别处的模型文件夹")).add(
         "folder", type=Path, metavar="DIR", help=text
     )
+
+
+def _data(data: Parser) -> None:
+    add = data.add_commands("action", "ACTION", usual="list")
+    add("list", Text("one a line, the id first", "每行一个，开头是 ID"))
+    about = Text("what a file is read as, what of it is not used, and why", "文件会读成什么，哪些内容没有使用，为什么")
+    inspect = add("inspect", about)
+    text = Text("a data file, or the id of a data set", "数据文件，或数据集的 ID")
+    inspect.add("data", metavar="FILE_OR_NAME", help=text)
+    text = Text("count its tokens as this model reads them", "按这个模型统计词元")
+    inspect.add("--model", metavar="MODEL", help=text)
+    text = Text("tokens that a row may have, as in a run", "每条样本最多的词元数，与训练时相同")
+    inspect.add("--max-length", type=int, metavar="N", help=text)
+    bring = add("add", Text("copy a file into the data sets", "把文件复制到数据集中"))
+    bring.add("file", type=Path, metavar="FILE", help=Text("the data file", "数据文件"))
+    bring.add("--name", metavar="NAME", help=Text("what to call it (default: as the file)", "名称（默认与文件同名）"))
+    text = Text("the id of one of your own", "自己的数据集的 ID")
+    add("delete", Text("remove one of your own", "删除自己的数据集")).add("data", metavar="NAME", help=text)
 
 
 def _chat(chat: Parser) -> None:

@@ -84,7 +84,13 @@ def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
 def train(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """Train, and print the run's id and its last state."""
     config = RunConfig.parse(with_overrides(_values(options.preset), options.overrides))
-    return _carried_out(options, lang, lambda engine: engine.submit(config))
+
+    def start(engine: Engine) -> str:
+        for line in engine.findings(config):
+            print(line.to(lang), file=sys.stderr, flush=True)
+        return engine.submit(config)
+
+    return _carried_out(options, lang, start)
 
 
 def resume(options: argparse.Namespace, lang: str) -> tuple[Result, int]:

@@ -7,6 +7,7 @@ dotted path of the setting, so that the page can mark it. Several problems found
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from workbench.config.text import Text
 
@@ -51,17 +52,21 @@ class WorkbenchError(Exception):
         """Message and hint as sentences in `lang`, every problem on its own line."""
         return "\n".join(_sentence(problem, lang) for problem in self.problems)
 
-    def as_dict(self, lang: str = "en") -> dict[str, str | None]:
-        """The shape that the command line prints with `--json`."""
-        return {
-            "message": self.message.to(lang),
-            "hint": self.hint.to(lang) if self.hint else None,
-            "field": self.field,
-        }
+    def as_dict(self, lang: str = "en") -> dict[str, Any]:
+        """The shape that the command line prints with `--json`; several problems stand in `problems`, each in that shape."""
+        first, *others = [
+            _as_dict(problem, lang) for problem in (Problem(self.message, self.hint, self.field), *self.problems)
+        ]
+        return {**first, "problems": others} if len(others) > 1 else first
 
 
 class StopRequested(Exception):
     """Raised inside a long step when the person pressed Stop; the job boundary turns it into the state `stopped`."""
+
+
+def _as_dict(problem: Problem, lang: str) -> dict[str, Any]:
+    hint = problem.hint.to(lang) if problem.hint else None
+    return {"message": problem.message.to(lang), "hint": hint, "field": problem.field}
 
 
 def _sentence(problem: Problem, lang: str) -> str:

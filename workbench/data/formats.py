@@ -76,8 +76,23 @@ KIND_NAMES = {
 
 # Rows looked at to tell the format; every row is converted and checked afterwards.
 _SAMPLE = 2_000
+# Rows that are tried in each of the formats that a set could be read in, too.
+_TRIED = 20
 # Reasons that are told one by one when no row can be used; each unknown role is one of its own.
 _REASONS = 20
+
+_OTHER_SET = Text("Choose another data set or another method.", "请选择其他数据集或其他方法。")
+# A hint that leaves another way open, which a door that knows more can put in place of `otherwise`.
+READ_OTHERWISE = Text("{reading} {otherwise}", "{reading}{otherwise}")
+_READ_AS = Text(
+    "It can also be read as “{name}”: choose that on the Data tab, at “Read as”.",
+    "它也可以读作“{name}”：请在“数据”页的“读取方式”中选择。",
+)
+_READ_AS_UNRATED = Text(
+    "It is read so because of its column “{column}”. Where that does not say which answers are good, choose “{name}” on the "
+    "Data tab, at “Read as”, or give the column another name in the file.",
+    "这样读取是因为有“{column}”这一列。如果它并不表示回答的好坏，请在“数据”页的“读取方式”中选择“{name}”，或在文件中给这一列改名。",
+)
 
 _MESSAGES = {
     "missing_field": Text("Rows without {detail}: {count}", "{count} 条样本缺少 {detail}"),
@@ -168,7 +183,10 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A set that has been read: what it is, what is wrong, what its columns are used for, its examples and their row numbers."""
+    """A set that has been read: what it is, what is wrong, what its columns are used for, its examples and their row numbers.
+
+    `readings` are all formats that its rows fit, one for each kind, the one that was taken first.
+    """
 
     format: str
     kind: str
@@ -177,6 +195,7 @@ class Inspection:
     examples: list[Example]
     numbers: list[int]
     columns: list[Column]
+    readings: tuple[str, ...] = ()
 
 
 def recognise(rows: list[Row]) -> Recognised:
@@ -194,12 +213,13 @@ def normalise(rows: list[Row], recognised: Recognised) -> list[Example]:
     return _convert_all(rows, recognised.format, assign(recognised.format, ColumnSurvey(rows)))[0]
 
 
-def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = ()) -> Inspection:
+def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = (), read_as: str | None = None) -> Inspection:
     """Recognise, check and convert in one pass. Raises as `recognise` does.
 
     Args:
         rows: as `files.parse_rows` gives them.
         notes: what it tells of the whole file; they stand first among the problems, and name no rows.
+        read_as: the format (see `FORMATS`), where a person chose it; None: it is told from the rows.
     """
     survey = ColumnSurvey(rows)
     if not any(survey.examples.values()):
@@ -209,7 +229,7 @@ def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = ()) -> Inspection:
             ),
             code="empty_rows",
         )
-    name = _detect_set(rows)
+    name = read_as or _detect_set(rows)
     roles = assign(name, survey)
     examples, numbers, problems = _convert_all(rows, name, roles)
     about_file: list[DataProblem] = [
@@ -217,14 +237,33 @@ def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = ()) -> Inspection:
     ]
     if not examples:
         _nothing_usable(name, problems)
-    return Inspection(name, FORMATS[name], len(rows), about_file + problems, examples, numbers, survey.columns(roles))
+    columns, others = survey.columns(roles), _readings(name, rows, survey)
+    return Inspection(name, FORMATS[name], len(rows), about_file + problems, examples, numbers, columns, others)
 
 
-def require_kind(kind: str, wanted: tuple[str, ...], name: str | Text, field: str = "data.train") -> None:
-    """Refuse a set that a method cannot use, saying what it is and what is needed."""
+def require_kind(
+    kind: str,
+    wanted: tuple[str, ...],
+    name: str | Text,
+    field: str = "data.train",
+    *,
+    readings: Sequence[str] = (),
+    columns: Sequence[Column] = (),
+) -> None:
+    """Refuse a set that a method cannot use, saying what it is, what is needed, and how it can be read so.
+
+    Args:
+        kind: the set's.
+        wanted: the kinds that the method learns from.
+        name: what people call the set.
+        field: the setting that names it.
+        readings: the formats that its rows fit.
+        columns: its columns.
+    """
     if kind in wanted:
         return
     needed = [KIND_NAMES.get(other, Text(other, other)) for other in wanted]
+    other = next((reading for reading in readings if FORMATS[reading] in wanted), None)
     raise WorkbenchError(
         Text(
             "{name} holds {found}, but this method learns from {needed}",
@@ -234,10 +273,17 @@ def require_kind(kind: str, wanted: tuple[str, ...], name: str | Text, field: st
             found=KIND_NAMES.get(kind, Text(kind, kind)),
             needed=Text(" or ".join(t.en for t in needed), "或".join(t.zh for t in needed)),
         ),
-        Text("Choose another data set or another method.", "请选择其他数据集或其他方法。"),
+        _OTHER_SET if other is None else _other_reading(other, columns),
         field,
         code="wrong_kind",
     )
+
+
+def _other_reading(name: str, columns: Sequence[Column]) -> Text:
+    """How a set is read in another format: on the Data tab, or from a file by the names of its columns."""
+    rated = next((column.name for column in columns if column.role == "verdict"), None)
+    reading = (_READ_AS if rated is None else _READ_AS_UNRATED).with_(name=FORMAT_NAMES[name], column=rated)
+    return READ_OTHERWISE.with_(reading=reading, otherwise=_OTHER_SET)
 
 
 def _detect_set(rows: list[Row]) -> str:
@@ -259,6 +305,15 @@ def _detect_set(rows: list[Row]) -> str:
         ),
         code="unknown_format",
     )
+
+
+def _readings(name: str, rows: list[Row], survey: ColumnSurvey) -> tuple[str, ...]:
+    """The formats that the first rows fit, the set's own first; of the others one for each kind."""
+    found = {FORMATS[name]: name}
+    for other, kind in FORMATS.items():
+        if kind not in found and _convert_all(rows[:_TRIED], other, assign(other, survey))[0]:
+            found[kind] = other
+    return tuple(found.values())
 
 
 def _convert_all(rows: list[Row], name: str, roles: Roles) -> tuple[list[Example], list[int], list[DataProblem]]:

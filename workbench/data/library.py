@@ -18,7 +18,6 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,10 @@ from workbench.config.disk import disk_errors, disk_full, free_bytes, slug, writ
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, listed, same
 from workbench.data.files import SUFFIXES, parse_rows, read_data
-from workbench.data.formats import DataProblem, Example, Inspection, inspect_rows
+from workbench.data.formats import FORMATS, Example, Inspection, inspect_rows
+from workbench.data.sets import DatasetInfo, Loaded
+
+__all__ = ["DataLibrary", "DatasetInfo", "Examples", "Loaded"]
 
 ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 SHIPPED = Path(__file__).parent / "shipped"
@@ -43,39 +45,6 @@ MAX_NAME = 80
 Stamp = tuple[int, int]
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What the lists show about a set.
-
-    `rows` counts the rows of the file and `usable` those that can be learned from. A set whose file is broken or gone
-    is listed too, with `problem` set and an empty kind.
-    """
-
-    id: str
-    name: Text
-    about: Text | None
-    kind: str
-    format: str
-    rows: int
-    shipped: bool
-    path: Path
-    usable: int = 0
-    size: int = 0
-    lang: str | None = None
-    problem: WorkbenchError | None = None
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A set in memory: its usable examples (shared, not to be changed) with their row numbers in the file."""
-
-    info: DatasetInfo
-    examples: list[Example]
-    problems: list[DataProblem]
-    fingerprint: str
-    numbers: list[int]
 
 
 # Inside the class below, `list` is its method.
@@ -156,6 +125,25 @@ class DataLibrary:
         data = read_data(path)
         inspection = _inspected(data, path)
         return self._store(data, path.suffix.lower(), _clean_name(name or path.stem), inspection)
+
+    def read_as(self, dataset_id: str, name: str) -> DatasetInfo:
+        """Read one of the user's sets in another of the formats that fit it; it stays so.
+
+        Raises:
+            WorkbenchError: it cannot be read so, or the set ships with the workbench; nothing has changed then.
+        """
+        path = self.resolve(dataset_id)
+        if not self._is_own(path) or name not in self.load(dataset_id).readings:
+            raise WorkbenchError(
+                Text("the data set {name} cannot be read so", "数据集 {name} 不能这样读取").with_(name=dataset_id),
+                code="no_reading",
+            )
+        counts = _counts(_inspected(read_data(path), path, name), _stamp(path))
+        with self._lock, disk_errors(path):
+            write_json(path.parent / META, self._meta(path) | counts | {"read_as": name})
+            self._infos.pop(path, None)
+            self._loaded.pop(path, None)
+        return self._info(path, dataset_id)
 
     def delete(self, dataset_id: str) -> None:
         """Remove one of the user's sets."""
@@ -271,7 +259,7 @@ class DataLibrary:
         """Counts for a file that has none in its meta.json, or that was changed since; an own set remembers them."""
         try:
             data = read_data(path)
-            counts = _counts(_inspected(data, path), stamp)
+            counts = _counts(_inspected(data, path, _read_as(meta)), stamp)
         except WorkbenchError as error:
             return {"kind": "", "format": "", "rows": 0, "usable": 0, "problem": error}
         if self._is_own(path):
@@ -310,10 +298,19 @@ class DataLibrary:
 
     def _read(self, path: Path, dataset_id: str) -> Loaded:
         data = read_data(path)
-        inspection = _inspected(data, path)
-        meta = self._meta(path) | _counts(inspection, _stamp(path))
-        info = self._entry(path, dataset_id, meta)
-        return Loaded(info, inspection.examples, inspection.problems, _digest(data), inspection.numbers)
+        meta = self._meta(path)
+        chosen = _read_as(meta)
+        inspection = _inspected(data, path, chosen)
+        info = self._entry(path, dataset_id, meta | _counts(inspection, _stamp(path)))
+        return Loaded(
+            info,
+            inspection.examples,
+            inspection.problems,
+            f"{_digest(data)}-{chosen}" if chosen else _digest(data),  # what is learned follows from both
+            inspection.numbers,
+            tuple(inspection.columns),
+            inspection.readings,
+        )
 
     def _keep(self, path: Path, held: tuple[Stamp, Loaded]) -> None:
         """Remember a loaded set; the oldest go when all together are too large (the newest always stays)."""
@@ -324,9 +321,15 @@ class DataLibrary:
                 self._loaded.popitem(last=False)
 
 
-def _inspected(data: bytes, path: Path) -> Inspection:
+def _inspected(data: bytes, path: Path, read_as: str | None = None) -> Inspection:
     table = parse_rows(data, path.name)
-    return inspect_rows(table.rows, table.notes)
+    return inspect_rows(table.rows, table.notes, read_as)
+
+
+def _read_as(meta: dict[str, Any]) -> str | None:
+    """The format that a person chose for the set; None where it is told from the rows."""
+    chosen = meta.get("read_as")
+    return chosen if isinstance(chosen, str) and chosen in FORMATS else None
 
 
 def _stamp(path: Path) -> Stamp:

@@ -1,4 +1,5 @@
-"""What people should know before a set is learned with a model: the end of answers, and words that its template loses."""
+"""What people should know before a set is learned from: rows that repeat others, and, with a model, the end of answers and
+words that its template loses."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from workbench.config.text import Text, listed
+from workbench.data.duplicates import repeats
 from workbench.data.encoded import AnyEncoded
 from workbench.data.ends import end_notice, ending_of
 from workbench.data.formats import DataProblem, Example
@@ -13,8 +15,20 @@ from workbench.data.library import Loaded
 from workbench.data.words import loss_notices
 
 _NAMED_ROWS = 12
+_ROW = Text("{said} (row {rows})", "{said}（第 {rows} 条）")
 _ROWS = Text("{said} (rows {rows})", "{said}（第 {rows} 条）")
 _MORE = Text("{said} (rows {rows} and {n} more)", "{said}（第 {rows} 条等，另有 {n} 条）")
+_REPEATED = Text(
+    "Rows that say the same as an earlier row, and are learned again: {count}",
+    "{count} 条样本与前面的样本内容相同，会重复学习",
+)
+
+
+def repeat_notices(loaded: Loaded) -> list[DataProblem]:
+    """Rows that stand in the set more than once, all but the first of each; spaces and line breaks count alike."""
+    rows = [loaded.numbers[place] for place in repeats(loaded.keys)]
+    said = _REPEATED.with_(count=len(rows))
+    return [{"code": "repeated", "rows": rows, "message": said, "left_out": False}] if rows else []
 
 
 def notices(tokenizer: Any, encoded: list[AnyEncoded], numbers: list[int], kind: str) -> list[DataProblem]:
@@ -42,7 +56,7 @@ def with_rows(problem: DataProblem) -> Text:
     if not rows:
         return problem["message"]
     shown = listed(str(row) for row in rows[:_NAMED_ROWS])
-    text = _MORE if len(rows) > _NAMED_ROWS else _ROWS
+    text = _MORE if len(rows) > _NAMED_ROWS else _ROWS if len(rows) > 1 else _ROW
     return text.with_(said=problem["message"], rows=shown, n=len(rows) - _NAMED_ROWS)
 
 

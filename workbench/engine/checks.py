@@ -14,7 +14,7 @@ from workbench.config.text import Text
 from workbench.data.formats import require_kind
 from workbench.data.library import DataLibrary, Loaded
 from workbench.engine.hardware import cuda_module, memory, torch_is_loaded
-from workbench.engine.plan import Forecast, memory_estimate, plan_steps
+from workbench.engine.plan import Forecast, kept_back, memory_estimate, plan_steps
 from workbench.engine.records import RunRecord
 from workbench.methods import METHODS
 from workbench.models.adapter_targets import ALL, expert_names, problems_of_targets
@@ -116,7 +116,7 @@ def forecast(
     model = models.resolve(config.model.base, allow_paths)
     loaded = data.load(config.data.train, allow_paths=allow_paths)
     total = min(len(loaded.examples), config.data.max_rows or len(loaded.examples))
-    kept = 0 if config.data.eval else min(round(total * config.data.eval_share), 200)
+    kept = 0 if config.data.eval else len(kept_back(config, total))
     rows = max(total - kept, 1)
     plan = plan_steps(config, rows)
     per_row = min(_tokens_guess(loaded.examples[:200]), config.data.max_length)
@@ -159,14 +159,14 @@ def _try(problems: list[Problem], path: str, read: Any) -> Any:
     try:
         return read()
     except WorkbenchError as error:
-        first = error.problems[0]
-        problems.append(Problem(first.message, first.hint, path))
+        problems += [Problem(found.message, found.hint, path) for found in error.problems]
         return None
 
 
 def _kind(config: RunConfig, loaded: Loaded, path: str) -> list[Problem]:
     try:
-        require_kind(loaded.info.kind, METHODS[config.method.kind].data_kinds, loaded.info.name, path)
+        info, wanted = loaded.info, METHODS[config.method.kind].data_kinds
+        require_kind(info.kind, wanted, info.name, path, readings=loaded.readings, columns=loaded.columns)
     except WorkbenchError as error:
         return list(error.problems)
     return []

@@ -18,7 +18,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
 from workbench.data.turns import Message
-from workbench.engine import checks, takeaway, views
+from workbench.engine import checks, findings, takeaway, views
 from workbench.engine.chats import Chats, Target
 from workbench.engine.checkpoints import step_of
 from workbench.engine.desk import Desk
@@ -99,6 +99,10 @@ class Engine:
         """The same for settings."""
         return suits(config, self.models.list(), memory(), has_card())
 
+    def read(self, dataset_id: str) -> dict[str, Any]:
+        """A data set as it was read, without any model: what it is, its columns and their use, its problems."""
+        return self._views.read(dataset_id, allow_paths=self.allow_paths)
+
     def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
         """Counts of a data set as a model would read it; tokenizes everything, so it may take seconds."""
         return self._views.inspect(dataset_id, model_id, max_length, learn, allow_paths=self.allow_paths)
@@ -116,6 +120,14 @@ class Engine:
     def check(self, config: RunConfig) -> list[Problem]:
         """Everything that would keep this run from starting."""
         return checks.check(config, self.models, self.data, self.home, allow_paths=self.allow_paths)
+
+    def findings(self, config: RunConfig) -> list[Text]:
+        """What to know of a run's data before it starts, line by line: what is not used of it, and what stands twice."""
+        return findings.before_start(config, self.data, self.allow_paths)
+
+    def overlap(self, config: RunConfig) -> list[Text]:
+        """Whether a run also learns the rows that it is checked with; empty when it does not."""
+        return findings.overlap(config, self.data, self.allow_paths)
 
     def forecast(self, config: RunConfig) -> Forecast:
         """Steps, time, memory and disk of a run, before it starts."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 
 from workbench.config.run import RunConfig
 from workbench.methods import METHODS
 
+EVALUATION_ROWS = 200  # at most so many rows are kept back from the training data
 LOGGED = 5000  # at most about so many lines of numbers a run
 
 
@@ -32,6 +34,17 @@ def plan_steps(config: RunConfig, rows: int) -> StepPlan:
         evaluate_every=config.evaluation.every_steps or evaluate_every(total),
         save_every=config.checkpoints.every_steps or max(1, math.ceil(total / 5)),
     )
+
+
+def kept_back(config: RunConfig, rows: int) -> list[int]:
+    """The places of the rows that are kept back to check with, of so many; at least one row is left to learn.
+
+    The same seed keeps the same rows back.
+    """
+    count = min(round(rows * config.data.eval_share), EVALUATION_ROWS, rows - 1)
+    if config.data.eval_share > 0 and rows > 1:
+        count = max(count, 1)
+    return sorted(random.Random(config.optimization.seed).sample(range(rows), count))
 
 
 def evaluate_every(total: int) -> int:

@@ -6,7 +6,6 @@ Order of things: load, read, build the trainer, train (or go on from a checkpoin
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import threading
 import time
@@ -35,14 +34,13 @@ from workbench.engine.desk import Desk
 from workbench.engine.events import Event, ProblemFound, Sample, Stage
 from workbench.engine.generation import Sampling, generate
 from workbench.engine.hardware import memory, physical_cores
-from workbench.engine.plan import memory_estimate, plan_steps
+from workbench.engine.plan import EVALUATION_ROWS, kept_back, memory_estimate, plan_steps
 from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
 from workbench.models.adapter_targets import ALL, left_out, problems_of_layers
 from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
 
-EVALUATION_ROWS = 200  # at most so many rows are kept back from the training data
 ANSWER_TOKENS = 96
 REPORT_SECONDS = 0.5
 
@@ -165,11 +163,9 @@ def split(
         examples = examples[: config.data.max_rows]
     if evaluation is not None:
         return examples, evaluation[:EVALUATION_ROWS]
-    count = min(round(len(examples) * config.data.eval_share), EVALUATION_ROWS, len(examples) - 1)
-    if config.data.eval_share > 0 and len(examples) > 1:
-        count = max(count, 1)
-    kept = set(random.Random(config.optimization.seed).sample(range(len(examples)), count))
-    return [row for i, row in enumerate(examples) if i not in kept], [examples[i] for i in sorted(kept)]
+    places = kept_back(config, len(examples))
+    kept = set(places)
+    return [row for i, row in enumerate(examples) if i not in kept], [examples[i] for i in places]
 
 
 def save_result(trainer: Any, tokenizer: Any, job: TrainingJob) -> None:

@@ -14,6 +14,7 @@ from workbench.config.reading import opened
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary, Examples
+from workbench.engine import findings
 from workbench.engine.records import RunRecord
 from workbench.models.catalog import ModelCatalog
 
@@ -44,7 +45,7 @@ class Views:
     def inspect(
         self, dataset_id: str, model_id: str, max_length: int, learn: str, *, allow_paths: bool
     ) -> dict[str, Any]:
-        """Format, kind, rows, counts of tokens, and problems: of the set, and those that it has with this model."""
+        """All that `read` gives, with counts of tokens, and with the problems that the set has with this model."""
         from workbench.data.notices import notices
         from workbench.data.tokens import TemplateRefusal, encode_many, statistics
 
@@ -60,15 +61,18 @@ class Views:
                 encoded = encode_many(tokenizer, loaded.examples, learn, max_length)  # type: ignore[arg-type]
             except TemplateRefusal as refusal:
                 raise refusal.in_file(loaded) from refusal
-            found = notices(tokenizer, encoded, loaded.numbers, loaded.info.kind)
-            known = {**asdict(statistics(encoded)), "problems": found}
+            told = notices(tokenizer, encoded, loaded.numbers, loaded.info.kind)
+            known = {**asdict(statistics(encoded)), "problems": told}
             with self._lock:
                 if len(self._counts) > 64:
                     self._counts.clear()
                 self._counts[key] = known
-        info = loaded.info
-        problems = [*loaded.problems, *known["problems"]]
-        return {**known, "format": info.format, "kind": info.kind, "rows": info.rows, "problems": problems}
+        found = findings.view(loaded)
+        return {**known, **found, "problems": [*found["problems"], *known["problems"]]}
+
+    def read(self, dataset_id: str, *, allow_paths: bool) -> dict[str, Any]:
+        """A data set as it was read, without any model: see `findings.view`."""
+        return findings.view(self._data.load(dataset_id, allow_paths=allow_paths))
 
     def sample(self, dataset_id: str, start: int, count: int, *, allow_paths: bool) -> Examples:
         """Some rows, normalised; at most 100 at once."""

@@ -14,7 +14,7 @@ from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, listed
-from workbench.data.formats import KIND_NAMES
+from workbench.data.formats import KIND_NAMES, READ_OTHERWISE
 from workbench.engine.draft import DATA, KIND, MODEL, SUBJECT, Draft, Nested
 from workbench.methods import METHODS
 
@@ -153,6 +153,8 @@ def explained(engine: Any, config: RunConfig, problems: Sequence[Problem]) -> li
             hint = (unfit(info.kind) if answers else None) or _way_out(
                 info, infos.values(), method, problem.field == "data.train"
             )
+            if problem.hint is not None and problem.hint.en == READ_OTHERWISE.en:
+                hint = problem.hint.with_(otherwise=hint)
             problem = replace(problem, hint=hint)
         made.append(problem)
     return made

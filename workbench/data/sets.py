@@ -1,0 +1,57 @@
+"""A data set: its entry in the lists, and its rows in memory."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
+from workbench.data.columns import Column
+from workbench.data.duplicates import key_of
+from workbench.data.formats import DataProblem, Example
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What the lists show about a set.
+
+    `rows` counts the rows of the file and `usable` those that can be learned from. A set whose file is broken or gone
+    is listed too, with `problem` set and an empty kind.
+    """
+
+    id: str
+    name: Text
+    about: Text | None
+    kind: str
+    format: str
+    rows: int
+    shipped: bool
+    path: Path
+    usable: int = 0
+    size: int = 0
+    lang: str | None = None
+    problem: WorkbenchError | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A set in memory: its usable examples (shared, not to be changed) with their row numbers in the file.
+
+    `columns` are the file's, each with its use, and `readings` the formats that the rows fit, the one in use first.
+    """
+
+    info: DatasetInfo
+    examples: list[Example]
+    problems: list[DataProblem]
+    fingerprint: str
+    numbers: list[int]
+    columns: tuple[Column, ...] = ()
+    readings: tuple[str, ...] = ()
+
+    @cached_property
+    def keys(self) -> array[int]:
+        """One number for each example, the same for examples that say the same. Made once, and only when asked for."""
+        return array("q", map(key_of, self.examples))

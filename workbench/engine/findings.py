@@ -1,0 +1,161 @@
+"""What is known of data before a run learns from it, as sentences: for the Data tab, the card beside Start, the command line.
+
+What a set holds, which columns and rows of it are not used and why, and which rows stand twice. Sets are read through the
+library, which keeps what it has read; nothing here needs a model.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from workbench.config.errors import WorkbenchError
+from workbench.config.run import RunConfig
+from workbench.config.text import Text, same
+from workbench.data.columns import Column, use_sentences
+from workbench.data.duplicates import shared
+from workbench.data.formats import FORMAT_NAMES, KIND_NAMES, Example
+from workbench.data.library import DataLibrary, Loaded
+from workbench.data.notices import repeat_notices, with_rows
+from workbench.engine.plan import EVALUATION_ROWS, kept_back
+
+MADE_OF = ("instruction", "question", "input", "context")  # roles of columns that together make a question
+SEARCHED = 200  # first rows among which one is looked for that shows how a question is put together
+TOLD = 20  # problems and columns of a set that are told one by one
+
+_TRAIN, _EVAL = Text("training data", "训练数据"), Text("evaluation data", "评估数据")
+_HEAD = Text("{what} {name}: {used} of {rows} rows are used", "{what} {name}：{rows} 条样本中使用 {used} 条")
+_ITEM = Text("  {said}", "  {said}")
+_MORE = Text("  and {n} more", "  另有 {n} 项")
+_SAME_FILE = Text(
+    "The evaluation data is the training data itself: its loss then says how well the rows are remembered, nothing about "
+    "new questions. Choose other data, or leave it open and a share of the rows is kept back.",
+    "评估数据就是训练数据本身，评估损失只能说明记住了多少，不能说明模型对新问题的表现。请换用其他数据，或留空以自动留出一部分样本。",
+)
+_ALL_SHARED = Text(
+    "All {total} rows of the evaluation data also stand in the training data: the loss on them says how well they are "
+    "remembered, nothing about new questions. Choose other data, or leave it open and a share of the rows is kept back.",
+    "评估数据的 {total} 条样本全部也在训练数据中，评估损失只能说明记住了多少，不能说明模型对新问题的表现。"
+    "请换用其他数据，或留空以自动留出一部分样本。",
+)
+_SHARED = Text(
+    "{count} of the {total} rows kept for evaluation also stand in the training data, so their loss looks better than it "
+    "is. Remove the copies from the file.",
+    "留作评估的 {total} 条样本中有 {count} 条也在训练数据中，评估损失会显得偏低。请从文件中去掉重复的样本。",
+)
+
+
+def view(loaded: Loaded) -> dict[str, Any]:
+    """A set as it was read: `format`, `kind`, `rows`, `usable`, `problems`, `columns`, `readings`, and `question`.
+
+    `question` is how one looks that is put together from several columns; None where they are not.
+    """
+    info = loaded.info
+    return {
+        "format": info.format,
+        "kind": info.kind,
+        "rows": info.rows,
+        "usable": len(loaded.examples),
+        "problems": [*loaded.problems, *repeat_notices(loaded)],
+        "columns": list(loaded.columns),
+        "readings": list(loaded.readings),
+        "question": _question(loaded.columns, loaded.examples[:SEARCHED]),
+    }
+
+
+def described(found: dict[str, Any]) -> list[Text]:
+    """What `view` found, line by line; with the numbers of a model's tokens where they were counted, too."""
+    head = Text(
+        "{form} ({kind}), {rows} rows, of which {used} are used", "{form}（{kind}），{rows} 条样本，使用 {used} 条"
+    )
+    lines = [
+        head.with_(
+            form=FORMAT_NAMES[found["format"]], kind=KIND_NAMES[found["kind"]], rows=found["rows"], used=found["usable"]
+        ),
+        Text("columns", "列"),
+        *_items(use_sentences(found["columns"])),
+    ]
+    if found["question"]:
+        lines += [Text("a question then looks so", "问题的样子"), *_items(map(same, found["question"].splitlines()))]
+    if found["problems"]:
+        lines += [Text("to know", "注意"), *_items(map(with_rows, found["problems"]))]
+    if "tokens" in found:
+        counts = Text(
+            "{tokens} tokens, {learned} of them learned; the longest row has {longest}; {cut} rows are cut off, {dropped} "
+            "have nothing to learn",
+            "共 {tokens} 个词元，其中学习 {learned} 个；最长的样本 {longest} 个；{cut} 条被截断，{dropped} 条没有可学的内容",
+        )
+        names = ("tokens", "longest", "cut", "dropped")
+        lines.append(counts.with_(learned=found["learned_tokens"], **{name: found[name] for name in names}))
+    return lines
+
+
+def before_start(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Text]:
+    """All that people should know of a run's data, line by line. A set that cannot be read is for `check` to tell of."""
+    lines: list[Text] = []
+    for what, name in ((_TRAIN, config.data.train), (_EVAL, config.data.eval)):
+        loaded = _read(data, name, allow_paths)
+        if loaded is None:
+            continue
+        unused = [column for column in loaded.columns if column.role is None]
+        problems = [with_rows(problem) for problem in (*loaded.problems, *repeat_notices(loaded))]
+        if items := [*_items(problems), *_items(use_sentences(unused))]:
+            used, rows = len(loaded.examples), loaded.info.rows
+            lines += [_HEAD.with_(what=what, name=loaded.info.name, used=used, rows=rows), *items]
+    return [*lines, *overlap(config, data, allow_paths)]
+
+
+def overlap(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Text]:
+    """Which of the rows that a run is checked with it also learns; empty when none."""
+    loaded = _read(data, config.data.train, allow_paths)
+    if loaded is None:
+        return []
+    learned = loaded.keys[: config.data.max_rows or None]
+    if not config.data.eval:
+        places = kept_back(config, len(learned))
+        kept = array("q", [learned[place] for place in places])
+        for place in reversed(places):
+            del learned[place]
+        count = shared(learned, kept)
+        return [_SHARED.with_(count=count, total=len(kept))] if count else []
+    other = _read(data, config.data.eval, allow_paths)
+    if other is None:
+        return []
+    if other.fingerprint == loaded.fingerprint:
+        return [_SAME_FILE]
+    count, used = shared(learned, other.keys[:EVALUATION_ROWS]), min(len(other.keys), EVALUATION_ROWS)
+    if count == len(other.keys):
+        return [_ALL_SHARED.with_(total=count)]
+    return [_SHARED.with_(count=count, total=used)] if count else []
+
+
+def _read(data: DataLibrary, name: str | None, allow_paths: bool) -> Loaded | None:
+    try:
+        return data.load(name, allow_paths=allow_paths) if name else None
+    except WorkbenchError:
+        return None
+
+
+def _question(columns: Sequence[Column], examples: Sequence[Example]) -> str | None:
+    """A question that was put together from several columns, from a row that has all of them."""
+    parts = [column.example.removesuffix("…") for column in columns if column.role in MADE_OF]
+    asked = [
+        message["content"]
+        for example in examples
+        for message in example.get("prompt") or example.get("messages") or ()
+        if message["role"] == "user"
+    ]
+    if len(parts) < 2 or not asked:
+        return None
+
+    def has_all(question: str) -> int:
+        return sum(part in " ".join(question.split()) for part in parts)
+
+    return max(asked, key=has_all)  # the first of those with most
+
+
+def _items(said: Iterable[Text], limit: int = TOLD) -> list[Text]:
+    items = list(said)
+    lines = [_ITEM.with_(said=text) for text in items[:limit]]
+    return lines if len(items) <= limit else [*lines, _MORE.with_(n=len(items) - limit)]
