@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import zipfile
 
@@ -79,6 +80,9 @@ def test_the_exported_adapter_gives_the_chats_greedy_answer_in_plain_peft(traine
     archive = engine.export_adapter(run)
     with zipfile.ZipFile(archive) as file:
         file.extractall(tmp_path / "adapter")
+    settings = json.loads((tmp_path / "adapter" / "generation_config.json").read_text())
+    assert settings["eos_token_id"] == 257, "where answers end travels with it"
+    assert "GenerationConfig.from_pretrained(adapter)" in (tmp_path / "adapter" / "README.md").read_text()
     base = engine.models.resolve("tiny").folder
     assert plain_answer(base, tmp_path / "adapter", ASK[0]["content"], 24) == answer(engine, run)
 

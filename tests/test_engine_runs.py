@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.homes import WAIT, chat_rows, done, losses, tiny_config
+from tests.homes import WAIT, chat_rows, done, largest_difference, losses, tiny_config, weights
 from tests.steps import Hold, at_step
 from tests.tiny_models import TEMPLATE
 from workbench.config.errors import WorkbenchError
@@ -19,6 +19,7 @@ from workbench.config.run import RunConfig
 from workbench.engine.callback import RunCallback, _Pace
 from workbench.engine.events import EventLog
 from workbench.engine.names import recent_steps
+from workbench.ui import runhtml
 from workbench.ui.runview import RunView
 
 
@@ -157,13 +158,44 @@ def test_what_cannot_work_is_refused_at_its_field_before_anything_is_written(eng
     assert engine.runs() == []
 
 
-def test_a_question_that_cannot_be_asked_is_told_and_the_run_goes_on(engine):
+def test_questions_that_fail_are_told_and_the_training_goes_on_exactly_as_without_them(engine, home, monkeypatch):
+    import torch
+    from transformers import GenerationMixin
+
+    quiet = done(engine, tiny_config())
+    settings = {"num_beams": 4, "num_return_sequences": 2, "penalty_alpha": 0.6, "eos_token_id": 257}
+    (home / "models" / "tiny" / "generation_config.json").write_text(json.dumps(settings))
+    errors = [RuntimeError("no beams"), torch.OutOfMemoryError("CUDA out of memory"), SystemExit("2"), None]
+    generate, asked = GenerationMixin.generate, iter(errors)
+
+    def failing(*arguments, **options):
+        error = next(asked)
+        if error is None:
+            return generate(*arguments, **options)
+        torch.rand(3)
+        raise error
+
+    monkeypatch.setattr(GenerationMixin, "generate", failing)
     record = done(engine, tiny_config(evaluation={"questions": ["x" * 300, "7. red?"]}))
     assert record.status == "completed", record.error
     events = engine.events(record.id)
-    told = [event for event in events if event["type"] == "problem"]
-    assert told[0]["field"] == "evaluation.questions" and "无法提问" in told[0]["message"]["zh"]
-    assert {event["question"] for event in events if event["type"] == "sample"} == {"7. red?"}
+    assert losses(events) == losses(engine.events(quiet.id))
+    assert largest_difference(weights(engine.store.path(record.id)), weights(engine.store.path(quiet.id))) == 0
+    failed = [event for event in events if event["type"] == "unanswered"]
+    assert [event["step"] for event in failed if event["question"] == "7. red?"] == [0, 4, 8]
+    why = [event["why"]["zh"] for event in failed if event["question"] == "7. red?"]
+    assert "no beams" in why[0] and why[1] == "内存不够了" and "SystemExit" in why[2]
+    assert all("对话太长" in event["why"]["zh"] for event in failed if event["question"] != "7. red?")
+    assert [event["step"] for event in events if event["type"] == "sample"] == [12]
+    told = [event["message"]["en"] for event in events if event["type"] == "problem"]
+    assert len(told) == 1 and "num_beams, num_return_sequences, penalty_alpha" in told[0]
+    assert "no beams" in engine.log(record.id), "the details are in the log"
+    view = RunView()
+    view.feed(events)
+    for lang, words in (("en", "the conversation is too long"), ("zh", "没有回答：对话太长")):
+        shown = str(runhtml.answers(record, view, lang))
+        assert words in shown and "x" * 300 in shown and "no beams" in shown
+    assert engine.answers_notice(record.id) == engine.answers_notice("tiny")
 
 
 def test_what_looks_like_a_token_does_not_get_into_the_runs_log(engine, monkeypatch):

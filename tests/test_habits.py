@@ -28,7 +28,7 @@ ARROWS = {
     "data": {"config"},
     "models": {"config"},
     "methods": {"config", "data", "models"},
-    "export": {"config", "models"},
+    "export": {"config", "data", "models"},
     "evaluation": {"config", "data"},
     "engine": {"config", "data", "models", "methods", "export", "evaluation"},
     "__main__": {"", "config", "engine"},

@@ -84,3 +84,43 @@ def logits(model: object) -> object:
 
     with torch.no_grad():
         return model.eval()(input_ids=torch.arange(1, 40).unsqueeze(0)).logits
+
+
+def make_writer(
+    folder: Path, template: str, eos: str | None, steps: str, settings: dict[str, object] | None = None
+) -> Path:
+    """A model that knows by heart which token follows which.
+
+    Args:
+        template, eos: of its tokenizer, which has the marks of `template_zoo`.
+        steps: tokens one after the other; behind the last one, and behind every token that is not named, comes a "Z".
+        settings: its generation_config.json; None is none.
+    """
+    import json
+
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from tests.template_zoo import tokenizer_for
+
+    tokenizer = tokenizer_for(template, eos)
+    tokenizer.save_pretrained(str(folder))
+    size = 288  # a dimension for each token
+    config = LlamaConfig(
+        vocab_size=size, hidden_size=size, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
+        max_position_embeddings=512, bos_token_id=None, eos_token_id=None, pad_token_id=None, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.model.layers[0].self_attn.o_proj.weight.zero_()
+        model.model.layers[0].mlp.down_proj.weight.zero_()
+        model.model.embed_tokens.weight.copy_(torch.eye(size))
+        ids = tokenizer(steps, add_special_tokens=False)["input_ids"]
+        follows = dict.fromkeys(range(size), tokenizer("Z")["input_ids"][0]) | dict(zip(ids, ids[1:], strict=False))
+        model.lm_head.weight.copy_(torch.eye(size)[[*follows.values()]].T)
+    model.save_pretrained(str(folder))
+    file = folder / "generation_config.json"
+    file.unlink(missing_ok=True)
+    if settings is not None:
+        file.write_text(json.dumps(settings))
+    return folder

@@ -259,6 +259,10 @@ class FakeEngine:
 
     # -- after a run --------------------------------------------------------------------------------------------------
 
+    def answers_notice(self, target: str) -> Text | None:
+        """Its models ask for nothing odd."""
+        return None
+
     def chat(
         self, target: str, messages: list[dict[str, str]], tuned: bool, temperature: float = 0.0,
         top_p: float = 1.0, max_new_tokens: int = 128, stop: threading.Event | None = None,

@@ -22,7 +22,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine import Engine
 from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
-from workbench.engine.names import KEPT_BACK_LOSS, TRAINING_LOSS, status_name
+from workbench.engine.names import KEPT_BACK_LOSS, NOT_ANSWERED, TRAINING_LOSS, status_name
 from workbench.engine.records import RunRecord, kept_error
 from workbench.engine.suitability import by_group
 
@@ -151,6 +151,8 @@ def chat(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         "top_p": options.top_p,
         "max_new_tokens": options.max_new_tokens,
     }
+    if (said := engine.answers_notice(options.target)) is not None:
+        print(said.to(lang), file=sys.stderr)
     messages: list[dict[str, str]] = []
     if options.prompt is not None:
         messages = [{"role": "user", "content": options.prompt}]
@@ -249,6 +251,9 @@ class _Teller:
             )
         elif event["type"] == "sample":
             self._say(f"[{event['step']}] {event['question']} -> {event['answer']}")
+        elif event["type"] == "unanswered":
+            why = NOT_ANSWERED.with_(why=event["why"][lang]).to(lang)
+            self._say(f"[{event['step']}] {event['question']} -> {why}")
         elif event["type"] == "metrics" and ("eval_loss" in event or time.monotonic() - self._last > 1):
             self._last = time.monotonic()
             numbers = "  ".join(

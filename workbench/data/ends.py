@@ -2,8 +2,8 @@
 
 An end is a token that the model learns to write behind its answer. Many base models have one (`<|endoftext|>`) and a
 template that uses another (`<|im_end|>`): both are ends then. Templates that end a turn with nothing, or with ordinary
-text, teach no end; the tokenizer's own is added behind the last answer then, and chat also stops where the template
-would begin the next turn.
+text, teach no end; the tokenizer's own is added behind the last answer then. Wherever an end is not what stands behind
+an earlier answer, chat also stops where the template would begin the next turn.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Ending:
         tokens: what ends an answer, in the template's words and the tokenizer's: ids.
         added: the end that is added behind a last answer, since the template writes none; empty where it does.
         tail: what the template writes behind a last answer instead of an end; mostly nothing or a line break.
-        stops: texts at which chat stops where the template writes no end.
+        stops: texts at which chat stops, since the template begins the next turn with them.
+        turn: tokens (ids, in this order) at which chat stops for the same reason; one of them alone is no end.
         written: whether the template writes an end; also taken for granted where it cannot be asked.
     """
 
@@ -35,6 +36,7 @@ class Ending:
     added: str = ""
     tail: str = ""
     stops: tuple[str, ...] = ()
+    turn: tuple[int, ...] = ()
     written: bool = True
 
 
@@ -56,13 +58,16 @@ def ending_of(tokenizer: Any) -> Ending:
         return Ending(own)
     tail, header = closed[closed.rfind(_ANSWER) + 1 :], asked[len(os.path.commonprefix([asked, unasked])) :]
     added_tokens = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
-    first = _first_token(tail, added_tokens)
+    first, between = _first_token(tail, added_tokens), _between(tokenizer, talk)
     if first and (first not in header or added_tokens[first] in own):
-        return Ending(tuple(dict.fromkeys((added_tokens[first], *own))))
-    tags, stops = _next_turn(tokenizer, talk, added_tokens)
-    closing = (tail.strip(),) if tail.strip() and not first else ()
+        ends = tuple(dict.fromkeys((added_tokens[first], *own)))
+        opening = _first_token(between, added_tokens)
+        if opening and added_tokens[opening] not in ends:  # of earlier answers alone: elsewhere it may stand in one
+            return Ending(ends, turn=tuple(tokenizer(between.rstrip(), add_special_tokens=False)["input_ids"]))
+        return Ending(ends, stops=() if opening else _words(between))
+    tags, stops = _next_turn(between, added_tokens)
     added = tokenizer.eos_token if own and _is_one_token(tokenizer) else ""
-    return Ending((*own, *tags), added, tail, (*closing, *stops), written=False)
+    return Ending((*own, *tags), added, tail, (*(_words(tail) if not first else ()), *stops), written=False)
 
 
 def end_notice(tokenizer: Any, ending: Ending) -> Text | None:
@@ -97,20 +102,26 @@ def _first_token(text: str, added_tokens: dict[str, int]) -> str:
     return min(found)[2] if found else ""
 
 
-def _next_turn(
-    tokenizer: Any, talk: list[Message], added_tokens: dict[str, int]
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """What the template begins the next question with: as a token, or as text."""
+def _between(tokenizer: Any, talk: list[Message]) -> str:
+    """What the template writes between an answer and the next question; "" where it takes no second question."""
     try:
         text = render(tokenizer, [[*talk, {"role": "user", "content": _NEXT}]])[0]
     except TemplateRefusal:
-        return (), ()
-    between = text[text.rfind(_ANSWER) + 1 : text.find(_NEXT)] if _NEXT in text else ""
+        return ""
+    return text[text.rfind(_ANSWER) + 1 : text.find(_NEXT)] if _ANSWER in text and _NEXT in text else ""
+
+
+def _next_turn(between: str, added_tokens: dict[str, int]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """What begins the next turn: a token, or a text."""
     first = _first_token(between, added_tokens)
     if first and between.lstrip().startswith(first):
         return (added_tokens[first],), ()
-    words = between[: between.find(first)] if first else between.rstrip()
-    return (), (words,) if len(words.strip()) > 1 else ()
+    return (), _words(between[: between.find(first)] if first else between)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """A text at which chat can stop; a single sign stands in many answers."""
+    return (text.rstrip(),) if len(text.strip()) > 1 else ()
 
 
 def _is_one_token(tokenizer: Any) -> bool:

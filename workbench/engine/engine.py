@@ -36,6 +36,7 @@ from workbench.engine.views import Status
 from workbench.engine.worker import Worker
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
+from workbench.models.generation_settings import read_generation_settings
 
 CLICKS_KEPT = 256  # the newest Starts that are known again
 SAVE_SECONDS = 60.0  # how long closing waits for a running training to save itself
@@ -294,6 +295,13 @@ class Engine:
         return self._chats.answer(
             place, run_id, messages, tuned=tuned, sampling=sampling, stop=stop or threading.Event()
         )
+
+    def answers_notice(self, target: str) -> Text | None:
+        """What to know about the answers of a model or a run: which of its own settings they do not follow."""
+        is_run = self.is_run(target)
+        base = self.store.config(target).model.base if is_run else target
+        model = self.models.resolve(base, allow_paths=is_run or self.allow_paths)
+        return read_generation_settings(model.folder).notice()
 
     def is_run(self, name: str) -> bool:
         """Whether `name` is a run's id (and not a model's)."""

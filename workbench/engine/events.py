@@ -90,6 +90,16 @@ class Sample(Event):
 
 
 @dataclass(frozen=True)
+class Unanswered(Event):
+    """The model could not answer one of the person's own questions, and why; the run goes on."""
+
+    type: ClassVar[str] = "unanswered"
+    step: Count
+    question: str
+    why: Said
+
+
+@dataclass(frozen=True)
 class ProblemFound(Event):
     """Something people should read; the run goes on unless its status says otherwise."""
 
@@ -121,7 +131,7 @@ class _Head:
 _HEAD = TypeAdapter(_Head)
 _SHAPES: dict[str, TypeAdapter[Any]] = {
     event.type: TypeAdapter(event)
-    for event in (StatusChanged, Stage, Metrics, CheckpointSaved, Sample, ProblemFound, Verdict)
+    for event in (StatusChanged, Stage, Metrics, CheckpointSaved, Sample, Unanswered, ProblemFound, Verdict)
 }
 
 

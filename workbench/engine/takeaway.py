@@ -16,6 +16,7 @@ from workbench.export.adapter import zip_adapter
 from workbench.export.card import write_card
 from workbench.methods import METHODS
 from workbench.models.catalog import ModelCatalog, ModelInfo
+from workbench.models.generation_settings import FILE as GENERATION
 
 CARD_SETTINGS = (
     "adapter.kind",
@@ -48,7 +49,7 @@ def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCata
     with disk_errors(exports / "x"):
         exports.mkdir(exist_ok=True)
     name = f"{slug(store.get(run_id).name, 'run')}-{run_id[:15]}-adapter.zip"  # the name for people, the time for order
-    return zip_adapter(result, exports / name, card(store, run_id, base, "adapter"))
+    return zip_adapter(result, exports / name, card(store, run_id, base, "adapter", result))
 
 
 def merge_run(
@@ -82,12 +83,12 @@ def merge_run(
         progress,
         stop,
         quantization=config.model.quantization,
-        card=card(store, run_id, base, "model"),
+        card=card(store, run_id, base, "model", result),
     )
 
 
-def card(store: RunStore, run_id: str, base: ModelInfo, kind: str) -> str:
-    """The card of a run's result."""
+def card(store: RunStore, run_id: str, base: ModelInfo, kind: str, result: Path) -> str:
+    """The card of a run's result, which lies in the folder `result`."""
     record, config = store.get(run_id), store.config(run_id)
     values = config.values()
     settings: dict[str, Any] = {}
@@ -105,6 +106,7 @@ def card(store: RunStore, run_id: str, base: ModelInfo, kind: str) -> str:
         losses={RECENT_LOSS.en: record.train_loss, KEPT_BACK_LOSS.en: record.eval_loss},
         chat=base.has_template,
         base_shipped=base.shipped,
+        settings_inside=(result / GENERATION).is_file(),
     )
 
 

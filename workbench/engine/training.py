@@ -24,21 +24,25 @@ from workbench.config.disk import disk_errors, sync
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, listed
+from workbench.data.ends import ending_of
 from workbench.data.library import Loaded
 from workbench.data.notices import row_numbers
 from workbench.data.tokens import TemplateRefusal
 from workbench.data.turns import Message
+from workbench.engine.boundary import ENDINGS, explain, is_out_of_memory, logger
 from workbench.engine.callback import RunCallback
+from workbench.engine.chats import free_memory
 from workbench.engine.checks import check_device, named_layers, refuse
 from workbench.engine.desk import Desk
-from workbench.engine.events import Event, ProblemFound, Sample, Stage
-from workbench.engine.generation import Sampling, generate
+from workbench.engine.events import Event, ProblemFound, Sample, Stage, Unanswered
+from workbench.engine.generation import Sampling, generate, kept_random_numbers
 from workbench.engine.hardware import memory, physical_cores
 from workbench.engine.plan import EVALUATION_ROWS, kept_back, memory_estimate, plan_steps
 from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
 from workbench.models.adapter_targets import ALL, left_out, problems_of_layers
+from workbench.models.generation_settings import read_generation_settings, write_with_ends
 from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
 
 ANSWER_TOKENS = 96
@@ -106,6 +110,8 @@ def train(job: TrainingJob) -> Outcome:
     tokenizer = load_tokenizer(job.base)
     model = load_model(job.base, _weights_dtype(config, dtype), config.model.quantization, device)
     check_vocabulary(model, tokenizer)
+    if config.evaluation.questions and (said := read_generation_settings(job.base).notice()):
+        job.emit(ProblemFound(said.as_dict(), field="evaluation.questions"))
     if config.adapter.kind != "none":
         refuse(
             named_layers(config, _layers(model), model.config.model_type) or problems_of_layers(config.adapter, model)
@@ -176,6 +182,7 @@ def save_result(trainer: Any, tokenizer: Any, job: TrainingJob) -> None:
         shutil.rmtree(making, ignore_errors=True)
         trainer.accelerator.unwrap_model(trainer.model).save_pretrained(making)
         tokenizer.save_pretrained(making)
+        write_with_ends(job.base, making, ending_of(tokenizer).tokens)
         if name == "adapter":
             _portable(making, job.base_name)
         for path in making.iterdir():
@@ -297,18 +304,24 @@ def _weights_dtype(config: RunConfig, dtype: str) -> str:
 
 
 def _ask(job: TrainingJob, model: Any, tokenizer: Any, step: int) -> None:
-    """Answer the person's own questions and keep the answers with the run."""
+    """Answer the person's own questions and keep the answers with the run. One that fails is no reason to end a training."""
     for question in job.config.evaluation.questions:
         if job.stop.is_set():
             return
         sampling = Sampling(max_new_tokens=ANSWER_TOKENS)
         messages: list[Message] = [{"role": "user", "content": question}]
         try:
-            answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
-        except WorkbenchError as error:  # a question that this model cannot be asked is no reason to end a training
-            said = Text("“{question}” could not be asked: {why}", "问题“{question}”无法提问：{why}")
-            said = said.with_(question=question[:60], why=error.message)
-            job.emit(ProblemFound(said.as_dict(), field="evaluation.questions"))
+            with kept_random_numbers(model):
+                answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
+        except StopRequested:
+            raise
+        except ENDINGS as error:
+            if not isinstance(error, WorkbenchError):
+                logger.warning("the question %r could not be answered", question, exc_info=error)
+            job.emit(Unanswered(step, question, explain(error).message.as_dict()))
+            if is_out_of_memory(error):
+                error.__traceback__ = None  # its frames hold the memory
+                free_memory()
             continue
         job.emit(Sample(step, question, answer))
         with (job.folder / "samples.jsonl").open("a", encoding="utf-8") as file:

@@ -1,6 +1,7 @@
 """An adapter as one zip file that works elsewhere in plain transformers and peft.
 
-The zip holds the adapter's weights and configuration, the tokenizer that it was trained with, and a README.md. The same
+The zip holds the adapter's weights and configuration, the tokenizer that it was trained with, the settings of answers with
+all the tokens that end one, and a README.md. The same
 adapter always gives the same bytes. Nothing in it names a folder of this computer. Needs no torch.
 """
 
@@ -17,6 +18,7 @@ from workbench.config.disk import disk_full, free_bytes
 from workbench.export.card import portable_name, write_card
 from workbench.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from workbench.models.files import TOKENIZER_FILES, TOKENIZER_VOCABULARIES, contained, read_json_object
+from workbench.models.generation_settings import FILE as GENERATION
 
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold; a real time would make every zip different
 _LARGE = 1 << 31  # bytes; from here on an entry needs the zip64 form
@@ -33,10 +35,11 @@ def zip_adapter(adapter_folder: Path, destination: Path, card: str | None, *, ba
     """
     adapter_folder, destination = Path(adapter_folder), Path(destination)
     files = check_adapter(adapter_folder)
-    names = [name for name in TOKENIZER_FILES if contained(adapter_folder, name)]
+    names = [name for name in (*TOKENIZER_FILES, GENERATION) if contained(adapter_folder, name)]
     base = portable_name(base_model or files.base_model or "base")
     if card is None:
-        card = write_card(base=base, chat=_has_template(adapter_folder, names), tokenizer_inside=_has_tokenizer(names))
+        inside = {"tokenizer_inside": _has_tokenizer(names), "settings_inside": GENERATION in names}
+        card = write_card(base=base, chat=_has_template(adapter_folder, names), **inside)
     _check_disk(destination, sum((adapter_folder / name).stat().st_size for name in [ADAPTER_WEIGHTS, *names]))
     config = read_json_object(adapter_folder / ADAPTER_CONFIG)
     config["base_model_name_or_path"] = base

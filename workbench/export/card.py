@@ -17,7 +17,7 @@ KINDS = ("adapter", "model")
 _TOKEN = re.compile(r"\b(hf_|sk-|ghp_|github_pat_)[A-Za-z0-9_-]{8,}")
 _LOAD_ADAPTER = """\
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer{also}
 
 base = {base}  # the base model: {where}
 adapter = "."  # the folder of this file
@@ -25,7 +25,8 @@ adapter = "."  # the folder of this file
 tokenizer = AutoTokenizer.from_pretrained({tokenizer})
 model = AutoModelForCausalLM.from_pretrained(base, dtype={dtype})
 model = PeftModel.from_pretrained(model, adapter).eval()
-"""
+{settings}"""
+_SETTINGS = "model.generation_config = GenerationConfig.from_pretrained(adapter)  # where its answers end\n"
 _LOAD_MODEL = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -84,6 +85,7 @@ def write_card(
     chat: bool = True,
     dtype: str = "fp32",
     tokenizer_inside: bool = True,
+    settings_inside: bool = False,
     base_shipped: bool = False,
 ) -> str:
     """The text of a README.md.
@@ -102,6 +104,7 @@ def write_card(
         chat: whether the model answers conversations (has a chat template) or continues text.
         dtype: fp32, bf16 or fp16, for the example.
         tokenizer_inside: whether an adapter's folder brings the tokenizer.
+        settings_inside: whether it brings a generation_config.json, which peft does not read by itself.
         base_shipped: whether the base model comes with the workbench and is nowhere else.
     """
     if kind not in KINDS:
@@ -113,8 +116,7 @@ def write_card(
         _front_matter(base, kind, method, dataset, license, languages),
         f"# {title}\n\nA {what}, made with {_line(made or method or 'fine-tuning')}."
         + (f" Training data: {_line(dataset)}." if dataset else ""),
-        "## How to use it\n\n"
-        + _usage(base, kind, chat=chat, dtype=dtype, tokenizer_inside=tokenizer_inside, shipped=base_shipped),
+        "## How to use it\n\n" + _usage(base, kind, chat, dtype, base_shipped, tokenizer_inside, settings_inside),
         _table("Settings", ("Setting", "Value"), settings or {}),
         _table(
             "Final losses",
@@ -145,13 +147,17 @@ def _front_matter(
     return f"---\n{_TOKEN.sub('[removed]', text)}---"
 
 
-def _usage(base: str, kind: str, *, chat: bool, dtype: str, tokenizer_inside: bool, shipped: bool) -> str:
+def _usage(
+    base: str, kind: str, chat: bool, dtype: str, shipped: bool, tokenizer_inside: bool, settings_inside: bool
+) -> str:
     names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
     values = {
         "base": _string(base),
         "dtype": _string(names.get(dtype, "auto")),
         "where": _WITH_THE_WORKBENCH if shipped else _HUB_OR_FOLDER,
         "tokenizer": "adapter" if tokenizer_inside else "base",
+        "also": ", GenerationConfig" if settings_inside else "",
+        "settings": _SETTINGS if settings_inside else "",
     }
     load = (_LOAD_ADAPTER if kind == "adapter" else _LOAD_MODEL).format(**values)
     code = load + (_ASK_CHAT if chat else _ASK_TEXT) + _ANSWER

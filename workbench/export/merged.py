@@ -21,11 +21,13 @@ import transformers
 
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.text import Text
+from workbench.data.ends import ending_of
 from workbench.export.adapter import check_free_disk
 from workbench.export.card import write_card
 from workbench.models.adapters import check_adapter
 from workbench.models.files import TOKENIZER_FILES, TOKENIZER_VOCABULARIES, ModelFiles, check_folder, contained
-from workbench.models.loading import DTYPES, load_adapter, load_model
+from workbench.models.generation_settings import write_with_ends
+from workbench.models.loading import DTYPES, load_adapter, load_model, load_tokenizer
 
 Progress = Callable[[Text, int, int], None]
 
@@ -155,7 +157,7 @@ def _save_weights(
     _check_finite(model)
     model = model.to(DTYPES[dtype])
     report(Text("Saving the model", "保存模型"))
-    # Saving checks the generation settings and fails on harmless contradictions; the base's own file is copied instead.
+    # Saving checks the generation settings and fails on harmless contradictions; the base's own are written instead.
     model.generation_config = transformers.GenerationConfig.from_model_config(model.config)
     model.save_pretrained(str(target), max_shard_size=_SHARD)
     report.check()
@@ -205,11 +207,10 @@ def _copy_weights(files: ModelFiles, target: Path, report: _Report) -> None:
 
 
 def _copy_settings(base: Path, adapter: Path | None, target: Path) -> None:
-    """Tokenizer and template as they are: the ones that were trained with, else the base's."""
+    """Tokenizer and template as they are, the ones that were trained with, else the base's; and where answers end."""
     own = adapter is not None and any(contained(adapter, name) for name in TOKENIZER_VOCABULARIES)
     source = Path(adapter) if own and adapter is not None else base
     for name in TOKENIZER_FILES:
         if contained(source, name):
             shutil.copyfile(source / name, target / name)
-    if contained(base, "generation_config.json"):
-        shutil.copyfile(base / "generation_config.json", target / "generation_config.json")
+    write_with_ends(base, target, ending_of(load_tokenizer(target)).tokens)

@@ -25,6 +25,7 @@ from workbench.config.text import Text
 from workbench.models.adapters import AdapterFiles, check_adapter
 from workbench.models.config_file import unknown_architecture
 from workbench.models.files import check_folder
+from workbench.models.generation_settings import read_generation_settings
 from workbench.models.reading import model_error
 from workbench.models.templates import check_template
 from workbench.models.tokenizer_file import check_tokenizer
@@ -118,6 +119,8 @@ def load_model(
         "local_files_only": True,
         "output_loading_info": True,
         "attn_implementation": attention or "sdpa",
+        # Given here, the folder's own file is not read: one odd value in it would end the loading, or the first answer.
+        "generation_config": transformers.GenerationConfig(**read_generation_settings(files.folder).used),
     }
     if quantization != "none":
         options["quantization_config"] = _quantization(quantization, DTYPES[dtype])

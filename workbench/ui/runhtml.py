@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from workbench.config.text import Text, same
-from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS, recent_steps, status_name
+from workbench.engine.names import KEPT_BACK_LOSS, NOT_ANSWERED, RECENT_LOSS, recent_steps, status_name
 from workbench.engine.plan import evaluate_every
 from workbench.engine.verdict import BAD
 from workbench.ui import html
@@ -224,10 +224,12 @@ def _next_asked(record: Any, view: RunView, every: int | None) -> int | None:
 
 def _pair(record: Any, said: Answers, lang: str, following: int | None = None) -> html.Markup:
     step, text = said.first
-    left = _answer((_BEFORE if step == 0 else _AT_STEP.with_(step=step)).to(lang), text, lang)
+    label = (_BEFORE if step == 0 else _AT_STEP.with_(step=step)).to(lang)
+    left = _answer(label, text, lang, said.reasons.get(step))
     step, text = said.latest
     if said.latest is not said.first:
-        right = _answer((_NOW if record.active else _AFTER).with_(step=step).to(lang), text, lang)
+        label = (_NOW if record.active else _AFTER).with_(step=step).to(lang)
+        right = _answer(label, text, lang, said.reasons.get(step))
     else:
         right = _coming(following, lang) if record.active else html.card("", _NO_LATER.to(lang))
     return _asked(said.question, left, right)
@@ -248,8 +250,8 @@ def _coming(step: int | None, lang: str) -> html.Markup:
     return _empty(_AT.with_(step=step).to(lang), _THEN.to(lang))
 
 
-def _answer(label: str, text: str, lang: str) -> html.Markup:
-    shown = text.strip() or _NO_ANSWER.to(lang)
+def _answer(label: str, text: str, lang: str, why: dict[str, str] | None = None) -> html.Markup:
+    shown = text.strip() or (NOT_ANSWERED.with_(why=why[lang]) if why else _NO_ANSWER).to(lang)
     return html.Markup(f'<div class="card answer"><p>{html.esc(label)}</p><div>{html.esc(shown)}</div></div>')
 
 

@@ -85,11 +85,15 @@ class Curve:
 
 @dataclass
 class Answers:
-    """What the model said to one question: the first answer and the latest, each with its step."""
+    """What the model said to one question: the first answer and the latest, each with its step.
+
+    An answer that could not be given is empty; `reasons` says why, in both languages, by its step.
+    """
 
     question: str
     first: tuple[int, str]
     latest: tuple[int, str]
+    reasons: dict[int, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -162,12 +166,17 @@ class RunView:
         self.checkpoint = int(event["step"])
 
     def _on_sample(self, event: dict[str, Any]) -> None:
-        question, said = str(event["question"]), (int(event["step"]), str(event["answer"]))
+        question, said = str(event["question"]), (int(event["step"]), str(event.get("answer", "")))
         known = self.answers.get(question)
         if known is None or said[0] == 0:  # 0 again: the run began anew
-            self.answers[question] = Answers(question, said, said)
+            known = self.answers[question] = Answers(question, said, said)
         else:
             known.latest = said
+        known.reasons.pop(said[0], None)
+        if "why" in event:
+            known.reasons[said[0]] = event["why"]
+
+    _on_unanswered = _on_sample
 
     def _on_problem(self, event: dict[str, Any]) -> None:
         self.problems = [*self.problems, event][-KEPT_PROBLEMS:]

@@ -281,6 +281,7 @@ def _windows(shell: Shell, state: Conversation, lang: str) -> list[Any]:
     said = [html.note(base.to(lang))]
     if run is None and not any(other.finished_well or other.status == "running" for other in runs):
         said.append(html.note(_NONE_TUNED.to(lang)))
+    said += _notices(shell, state.target, lang)
     return [
         html.join(said),
         state.shown(BASE),
@@ -289,6 +290,15 @@ def _windows(shell: Shell, state: Conversation, lang: str) -> list[Any]:
         state.shown(TUNED),
         *_examples(state, shell.engine.events(run.id) if run is not None else [], lang),
     ]
+
+
+def _notices(shell: Shell, target: str, lang: str) -> list[html.Markup]:
+    """What to know about the answers of whom one talks to."""
+    try:
+        notice = shell.engine.answers_notice(target) if target else None
+    except WorkbenchError:  # its model is gone or damaged: the answer says so
+        notice = None
+    return [html.note(notice.to(lang))] if notice is not None else []
 
 
 def _examples(state: Conversation, events: list[dict[str, Any]], lang: str) -> list[gr.Button]:
