@@ -7,8 +7,9 @@ from importlib import metadata
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.problems import short
 from workbench.config.text import Text
-from workbench.models.reading import model_error
+from workbench.models.reading import entries, model_error, refuse_huge_numbers, short_key
 from workbench.models.sources import literal_in
 
 # Keys that make a loader fetch or run something that is not in the weights.
@@ -51,6 +52,7 @@ def check_config(config: dict[str, Any], name: str = "config.json") -> None:
             code="quantized",
         )
     refuse_code(config, name)
+    refuse_huge_numbers(config, name)
     known = text_architectures()
     if known is not None and kind not in known:
         raise unknown_architecture(kind)
@@ -61,12 +63,7 @@ def check_config(config: dict[str, Any], name: str = "config.json") -> None:
 
 def refuse_code(value: Any, name: str) -> None:
     """Refuse what names code from outside, anywhere in a value that was read from the file `name`."""
-    if isinstance(value, list):
-        for item in value:
-            refuse_code(item, name)
-    if not isinstance(value, dict):
-        return
-    for key, item in value.items():
+    for key, item in entries(value):
         foreign_attention = key in _ATTENTION_KEYS and item not in (None, *_ATTENTION_NAMES)
         refused = key in _REFUSED_KEYS and item not in (None, False, {}, [])
         if refused or foreign_attention or (key.startswith("_") and key.endswith("_internal")):
@@ -74,14 +71,13 @@ def refuse_code(value: Any, name: str) -> None:
                 Text(
                     "{file} asks for code from outside ({key}); such models are not loaded.",
                     "{file} 要求加载外部代码（{key}）；此类模型不予加载。",
-                ).with_(file=name, key=key),
+                ).with_(file=name, key=short_key(key)),
                 Text(
                     "Choose a model whose architecture transformers knows itself.",
                     "请选择 transformers 原生支持的模型架构。",
                 ),
                 code="remote_code",
             )
-        refuse_code(item, name)
 
 
 def _check_numbers(section: dict[str, Any], name: str) -> None:
@@ -94,7 +90,7 @@ def _check_numbers(section: dict[str, Any], name: str) -> None:
             Text(
                 "{file} says {key} = {value}; it must be a whole number of at least 1.",
                 "{file} 中 {key} = {value}，应为不小于 1 的整数。",
-            ).with_(file=name, key=key, value=repr(value)[:40]),
+            ).with_(file=name, key=key, value=short(value)),
             Text("Download or copy this file again.", "请重新下载或复制该文件。"),
             code="impossible_config",
         )

@@ -21,7 +21,15 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.reading import Count, Damaged, opened, parse_json
 from workbench.config.text import Text
 from workbench.models.config_file import check_config, refuse_code
-from workbench.models.reading import contained, damaged, model_error, read_json_object, unreadable
+from workbench.models.config_sizes import check_sizes
+from workbench.models.reading import (
+    contained,
+    damaged,
+    model_error,
+    read_json_object,
+    refuse_huge_numbers,
+    unreadable,
+)
 
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -43,6 +51,8 @@ TOKENIZER_FILES = (
 )
 TRAINING_DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16", "F64": "fp64"}
 
+# Read by libraries when the model is loaded; absent in many folders.
+_SMALL_FILES = ("generation_config.json", "special_tokens_map.json", "added_tokens.json")
 _HEADER_LIMIT = 100_000_000  # bytes; the safetensors library's own cap
 _END_BYTES = 1024
 
@@ -55,6 +65,7 @@ class ModelFiles:
     config: dict[str, Any]
     weights: tuple[Path, ...]
     parameters: int
+    tensors: int
     bytes: int  # of the weight files
     dtype: str  # fp32, bf16, fp16, ... : the one that most parameters have
     has_template: bool
@@ -153,6 +164,10 @@ def _look_into(folder: Path) -> ModelFiles:
     check_config(config, config_path.name)
     weights = _find_weights(folder)
     headers = [tensor for path, names in weights.items() for tensor in _check_shard(path, names)]
+    check_sizes(config, ((tensor.name, tensor.shape) for tensor in headers), config_path.name)
+    for name in _SMALL_FILES:
+        if small := contained(folder, name):
+            refuse_huge_numbers(read_json_object(small), name)
     has_template = _check_tokenizer(folder)
     counts: dict[str, int] = {}
     for tensor in headers:
@@ -163,6 +178,7 @@ def _look_into(folder: Path) -> ModelFiles:
         config=config,
         weights=tuple(weights),
         parameters=sum(counts.values()),
+        tensors=len(headers),
         bytes=sum(path.stat().st_size for path in weights),
         dtype=TRAINING_DTYPES.get(most, most.lower()),
         has_template=has_template,
@@ -225,6 +241,7 @@ def _check_tokenizer(folder: Path) -> bool:
     path = contained(folder, "tokenizer_config.json")
     settings = read_json_object(path) if path else {}
     refuse_code({"auto_map": settings.get("auto_map")}, "tokenizer_config.json")
+    refuse_huge_numbers(settings, "tokenizer_config.json")
     return bool(contained(folder, "chat_template.jinja") or settings.get("chat_template"))
 
 

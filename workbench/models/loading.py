@@ -23,6 +23,7 @@ from huggingface_hub.errors import StrictDataclassError
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.models.adapters import AdapterFiles, check_adapter
+from workbench.models.building import TooLarge, no_larger_than
 from workbench.models.config_file import unknown_architecture
 from workbench.models.files import check_folder
 from workbench.models.generation_settings import read_generation_settings
@@ -128,9 +129,12 @@ def load_model(
         options["device_map"] = {"": place}
     auto_class = auto_class or transformers.AutoModelForCausalLM
     try:
-        model, info = _from_pretrained(auto_class, files.folder, options, fall_back=attention is None)
+        with no_larger_than(files.parameters, files.tensors):
+            model, info = _from_pretrained(auto_class, files.folder, options, fall_back=attention is None)
     except (torch.OutOfMemoryError, MemoryError):
         raise
+    except TooLarge as error:
+        raise _much_larger(files.folder) from error
     except Exception as error:  # a config.json with wrong values can make a model's code raise anything
         raise _explain(error, files.folder, files.config) from error
     _check_complete(info, files.folder)
@@ -287,6 +291,17 @@ def _explain(error: Exception, folder: Path, config: dict[str, Any]) -> Workbenc
         message.with_(folder=folder.name, detail=_first_line(error)),
         Text("Download or copy the folder again.", "请重新下载或复制该文件夹。"),
         code="damaged_weights",
+    )
+
+
+def _much_larger(folder: Path) -> WorkbenchError:
+    return model_error(
+        Text(
+            "config.json of {folder} describes a model that is far larger than its weights.",
+            "{folder} 的 config.json 描述的模型比权重文件大得多。",
+        ).with_(folder=folder.name),
+        Text("Download or copy config.json again.", "请重新下载或复制 config.json。"),
+        code="impossible_config",
     )
 
 

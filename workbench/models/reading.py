@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.reading import Damaged, parse_json, read_bytes, system_says
+from workbench.config.problems import MAX_SHOWN, short
+from workbench.config.reading import LARGEST, Damaged, parse_json, read_bytes, system_says
 from workbench.config.text import Text
 
 _JSON_LIMIT = 64 * 1024 * 1024  # bytes; the largest tokenizer indexes seen are a few MB
@@ -31,6 +33,42 @@ def read_json_object(path: Path) -> dict[str, Any]:
             code="invalid_json",
         )
     return value
+
+
+def entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every key of a JSON value with what stands there, however deep; items of a list come with the key of the list.
+
+    Not by recursion, which Python ends at some depth of nesting that its JSON reader still takes.
+    """
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        key, item = waiting.pop()
+        yield key, item
+        if isinstance(item, dict):
+            waiting += item.items()
+        elif isinstance(item, list):
+            waiting += ((key, each) for each in item)
+
+
+def refuse_huge_numbers(value: Any, name: str) -> None:
+    """Refuse a whole number that nothing can hold, anywhere in a value that was read from the file `name`.
+
+    Libraries compute with it, write it out or make a float of it, and fail at a place that says nothing.
+    """
+    for key, item in entries(value):
+        if isinstance(item, int) and abs(item) > LARGEST:
+            raise model_error(
+                Text(
+                    "{file} says {key} = {value}; no number is that large.", "{file} 中 {key} = {value}，数值过大。"
+                ).with_(file=name, key=short_key(key), value=short(item)),
+                Text("Download or copy this file again.", "请重新下载或复制该文件。"),
+                code="impossible_config",
+            )
+
+
+def short_key(key: str) -> str:
+    """A key from a stranger's file as it can stand in a sentence."""
+    return key if len(key) <= MAX_SHOWN else key[: MAX_SHOWN - 1] + "…"
 
 
 def damaged(path: Path, code: str = "damaged_weights") -> WorkbenchError:
