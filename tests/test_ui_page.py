@@ -291,6 +291,12 @@ def test_the_style_sheet_calls_nobody() -> None:
 # -- the guide ------------------------------------------------------------------------------------------------------------
 
 
+def test_the_page_holds_each_style_and_each_script_once(page: gr.Blocks) -> None:
+    made = [block for block in page.blocks.values() if isinstance(block, gr.HTML)]
+    for held in ([block.css_template for block in made], [block.js_on_load for block in made]):
+        assert [text for text in held if text and held.count(text) > 1] == []
+
+
 def test_the_guide_follows_what_is_true(engine: FakeEngine) -> None:
     fake = FakeEngine(engine.home, seconds=1000)
     assert guide.step_of({}, None).number == 1

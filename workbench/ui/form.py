@@ -20,7 +20,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
 from workbench.methods import METHODS
 from workbench.ui import html
-from workbench.ui.shell import Shell
+from workbench.ui.shell import Shell, made_html
 
 KIND = "method.kind"
 BY_NAME = ("model.base", "data.train", "data.eval")  # chosen from what there is, by id
@@ -116,7 +116,7 @@ class Form:
         wide = " wide" if setting.kind == "texts" else ""
         with gr.Column(elem_classes=f"field{wide}", min_width=0):
             widget = self._widget(setting)
-            slot = gr.HTML(visible=False, padding=False, elem_id=f"problem-{_slug(setting.path)}")
+            slot = made_html(visible=False, elem_id=f"problem-{_slug(setting.path)}")
         self.fields.append(Field(setting, widget, slot, method, section))
 
     def _widget(self, setting: Setting) -> Any:

@@ -16,7 +16,7 @@ import gradio as gr
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.ui import html
-from workbench.ui.shell import QUIET, Shell
+from workbench.ui.shell import QUIET, Shell, made_html
 from workbench.ui.summary import FIND_PROBLEM
 
 STEPS = 5
@@ -119,7 +119,7 @@ def build(shell: Shell) -> None:
     kept = gr.BrowserState({}, storage_key="workbench-guide", secret="workbench-choices")
     seen = gr.State("")
     with gr.Row(visible=False, elem_id="guide") as row:
-        said = gr.HTML("", padding=False, elem_id="guide-text")
+        said = made_html(elem_id="guide-text")
         button = gr.Button("", variant="primary", scale=0, min_width=150, elem_id="guide-next")
         close = gr.Button("✕", scale=0, min_width=40, elem_id="guide-close", elem_classes="ghost")
     action = gr.Textbox("", visible=False)  # no `gr.State`: the browser reads it, too

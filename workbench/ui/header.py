@@ -12,7 +12,7 @@ import gradio as gr
 from workbench.config.text import Text, same
 from workbench.ui import html
 from workbench.ui.language import PAGE_TITLE
-from workbench.ui.shell import Shell
+from workbench.ui.shell import Shell, made_html
 
 _IDLE = Text("Nothing is running", "没有运行中的任务")
 _NO_MODEL = Text("No model loaded", "未载入模型")
@@ -31,12 +31,12 @@ def build(shell: Shell) -> None:
     )
     names: dict[str, Text] = {}  # of loaded models: to look at all models each second, for each page, is too much
     with gr.Row(elem_id="header"):
-        gr.HTML(f'<h1 class="name">{html.both(PAGE_TITLE)}</h1>', padding=False, elem_id="header-name")
-        chips = gr.HTML("", padding=False, elem_id="header-chips")
+        made_html(f'<h1 class="name">{html.both(PAGE_TITLE)}</h1>', elem_id="header-name")
+        chips = made_html(elem_id="header-chips")
         shell.shared["guide.open"] = gr.Button(
             shell.text(_GUIDE), size="sm", scale=0, min_width=40, elem_id="guide-open", elem_classes="ghost"
         )
-        gr.HTML(switch, padding=False, elem_id="header-lang")
+        made_html(switch, elem_id="header-lang")
 
     def first(request: gr.Request) -> Any:
         return shell.live.slot("chips", "", shell.lang(request))

@@ -216,6 +216,11 @@ class Shell:
         gr.Warning(text.to(lang), title=Text("Please note", "请注意").to(lang))
 
 
+def made_html(value: str = "", **options: Any) -> gr.HTML:
+    """A place for HTML made by the workbench. Without Gradio's script for clicks, which the page would hold once for each."""
+    return gr.HTML(value, padding=False, js_on_load=None, **options)
+
+
 def press(button: gr.Button) -> str:
     """The script that presses a button of `Shell.unseen`: `event.then(None, None, None, js=press(button))`."""
     return f"() => {{ document.querySelector('button#{button.elem_id}')?.click() }}"

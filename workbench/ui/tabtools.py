@@ -6,14 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from workbench.config.text import Text
 from workbench.ui import runhtml
-from workbench.ui.shell import QUIET, Shell
+from workbench.ui.shell import QUIET, Shell, made_html
 
 # For handlers that may refuse: Gradio shows an error's message only for events that went through its queue.
 TOLD: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -25,8 +24,7 @@ CANCEL = Text("Keep it", "保留")
 
 def panel(elem_id: str, visible: bool = True) -> gr.HTML:
     """A place for HTML made by the workbench, with the style of its pieces."""
-    css = Path(__file__).with_name("pieces.css").read_text(encoding="utf-8")
-    return gr.HTML("", elem_id=elem_id, css_template=css, apply_default_css=False, visible=visible)
+    return made_html(elem_id=elem_id, apply_default_css=False, elem_classes="pieces", visible=visible)
 
 
 def on_open(shell: Shell, tab_id: str, handler: Callable[..., Any], inputs: Any = None, outputs: Any = None) -> Any:

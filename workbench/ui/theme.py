@@ -133,9 +133,10 @@ def theme() -> gr.themes.Base:
 
 
 def css() -> str:
-    """The style sheet, with the palette as variables before it."""
+    """The style sheets, with the palette as variables before it."""
     blocks = []
     for selector, index in ((":root", 0), (".dark", 1)):
         lines = "".join(f"--wb-{name}:{pair[index]};" for name, pair in PALETTE.items())
         blocks.append(f"{selector}{{{lines}}}")
-    return "\n".join(blocks) + "\n" + Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    files = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("pieces.css", "style.css"))
+    return "\n".join([*blocks, *files])

@@ -13,7 +13,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.ui import html
-from workbench.ui.shell import QUIET, Shell
+from workbench.ui.shell import QUIET, Shell, made_html
 
 ID = "model"
 ORDER = 10
@@ -44,8 +44,8 @@ def build(shell: Shell) -> None:
     """Cards to choose from, what is known about the chosen one, and those that can't be used."""
     shell.lead(_LEAD)
     choice = gr.Radio([], label=shell.text(_CHOICE), elem_id="model-choice", elem_classes="cards")
-    about = gr.HTML("", padding=False, elem_id="model-about")
-    broken = gr.HTML("", padding=False, elem_id="model-broken", visible=False)
+    about = made_html(elem_id="model-about")
+    broken = made_html(elem_id="model-broken", visible=False)
     folder = shell.engine.home / "models"
     gr.Markdown(shell.text(_MORE.with_(folder=folder)), elem_classes="note")
     with gr.Row(elem_classes="next-row"):

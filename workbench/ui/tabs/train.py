@@ -24,7 +24,7 @@ from workbench.engine.draft import DATA, KIND, MODEL, Draft
 from workbench.ui import html, presetlist, suited, summary
 from workbench.ui.forecast import forecast_card
 from workbench.ui.form import BY_NAME, Form
-from workbench.ui.shell import QUIET, Shell, press
+from workbench.ui.shell import QUIET, Shell, made_html, press
 from workbench.ui.summary import FIND_PROBLEM, START
 from workbench.ui.tabtools import on_open, panel
 
@@ -120,8 +120,8 @@ def build(shell: Shell) -> None:
                     buttons=["copy"], elem_id="train-yaml", elem_classes="code",
                 )  # fmt: skip
         with gr.Column(scale=2, min_width=280, elem_classes="side"):
-            card = gr.HTML("", padding=False, elem_id="train-forecast")
-            waits = gr.HTML("", padding=False, elem_id="train-waits")
+            card = made_html(elem_id="train-forecast")
+            waits = made_html(elem_id="train-waits")
             start = gr.Button(shell.text(START), variant="primary", size="lg", elem_id="train-start")
     part = _Part(
         form, preset, card, yaml, shown, note, reset, start, *(gr.Textbox("", visible=False) for _ in range(2))
