@@ -2,16 +2,69 @@
 
 from __future__ import annotations
 
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from tests.test_ui_tabs import metrics, record
+from tests.ui_double import FakeEngine
 from workbench.config.text import Text
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS, TRAINING_LOSS
 from workbench.ui import chart, runhtml
 from workbench.ui.runview import RunView
-from workbench.ui.tabs import export
+from workbench.ui.tabs import chat, export
 
 DATA = {"pirate-voice": Text("A pirate's voice", "海盗口吻"), "polite": Text("Polite", "礼貌")}
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Any:
+    """A page's shell and the id of a run with a long name that trains, at step 70 of 350."""
+    from workbench.ui.page import build
+
+    engine = FakeEngine(tmp_path, seconds=3600)
+    config = engine.preset("first-run").config().changed({"output.name": "a long name " * 6})
+    run = engine.submit(config)
+    engine._get(run).began = time.monotonic() - 3600 / 350 * 70.5
+    return SimpleNamespace(shell=build(engine).shell, engine=engine, run=run)
+
+
+@pytest.mark.parametrize(
+    ("lang", "now", "after"), [("en", "step 70 of 350 answers", "Tuned: a"), ("zh", "第 70 / 350 步", "训练后：a")]
+)
+def test_the_chat_says_which_step_answers_while_it_trains_and_nothing_of_it_afterwards(
+    training: Any, lang: str, now: str, after: str
+) -> None:
+    made = training.shell.live.make("chat-tuned-name", training.run, lang)
+    assert now in made and after not in made
+    talk = chat.Conversation()
+    request = SimpleNamespace(headers={"accept-language": lang})
+    asked = (talk, training.run, "Sky?", "", 0.0, 1.0, 64, request)
+    told = [frame[2] for frame in chat._answerer(training.shell)(*asked)]
+    assert "70" in told[-1] and "350" in told[-1] and talk.turns
+    training.engine.finish(training.run)
+    made = training.shell.live.make("chat-tuned-name", training.run, lang)
+    assert "350" not in made and after in made
+    assert [frame[2] for frame in chat._answerer(training.shell)(*asked)][-1] == ""
+
+
+def test_a_long_name_is_shortened_and_the_step_stands_beside_it(training: Any) -> None:
+    for piece, step in (("chips", "70 / 350"), ("chat-tuned-name", "step 70 of 350")):
+        made = training.shell.live.make(piece, training.run, "en")
+        shortened = re.findall(r'<span class="chip-text"[^>]*>([^<]*)', made)
+        assert "a long name" in shortened[0] and step in made and not any(step in part for part in shortened)
+
+
+def test_a_loss_on_rows_kept_back_is_promised_only_where_some_are() -> None:
+    view, label = RunView(), KEPT_BACK_LOSS.to("en")
+    view.feed([metrics(1, 7, loss=1.0)])
+    assert label in runhtml.tiles(record(), view, "en") and label not in runhtml.tiles(record(), view, "en", False)
+    view.feed([metrics(2, 7, eval_loss=1.5)])
+    assert "1.500" in runhtml.tiles(record(), view, "en", False)
 
 
 def answered(*answers: tuple[int, str, str]) -> RunView:

@@ -256,6 +256,25 @@ def test_a_phone_shows_every_tab_in_two_header_lines_without_scrolling_sideways(
     assert page.locator("#header").bounding_box()["height"] <= 80  # one line of 40 px for fingers, one of chips
 
 
+def test_a_long_name_hides_no_step_and_moves_no_window(double: Double, open_page: Any) -> None:
+    double.engine.seconds = 3600
+    double.engine.submit(RunConfig().changed({"output.name": "A long name " * 6}))
+    double.engine._runs[next(iter(double.engine._runs))].began -= 600
+    page = open_page(double.url)
+    show(page, "chat")
+    page.wait_for_function("() => document.querySelector('#chat-tuned-name')?.innerText.includes('of 350 answers')")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for step in ("#chip-run .far", "#chat-tuned-name .line span:last-child"):
+            place, room = page.locator(step).bounding_box(), page.locator("#header").bounding_box()
+            assert "/ 350" in page.inner_text("#chip-run") and place["x"] + place["width"] <= room["x"] + room["width"]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    tops = [page.locator(f"#{window}").bounding_box()["y"] for window in ("chat-base", "chat-tuned")]
+    assert tops[0] == tops[1]
+    switch = page.locator(".seg").bounding_box()
+    assert page.locator(".seg button").first.bounding_box()["height"] >= switch["height"] - 2.5  # its edge
+
+
 def test_an_idle_page_asks_once_a_second_and_nobody_else(double: Double, open_page: Any) -> None:
     page = open_page(double.url)
     page.wait_for_timeout(2500)

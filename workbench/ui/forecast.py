@@ -8,6 +8,7 @@ from workbench.config.text import Text
 from workbench.ui import html
 
 _BEFORE = Text("Before you start", "开始之前")
+_KEPT = Text("Rows kept for evaluation", "留作评估的样本")
 _UNKNOWN_TIME = Text("not known yet on this computer", "这台电脑上暂时还不知道")
 _MEMORY_SHORT = Text(
     "This needs more memory than there is. Halve the batch size or the longest row, or take a smaller model.",
@@ -29,7 +30,7 @@ def forecast_card(forecast: Any, lang: str) -> str:
         ),
         (Text("Steps", "步数"), f"{forecast.steps:,}"),
         (Text("Rows learned", "用于学习的样本"), f"{forecast.rows:,}"),
-        (Text("Rows kept for evaluation", "留作评估的样本"), f"{forecast.evaluation_rows:,}"),
+        *([(_KEPT, f"{forecast.evaluation_rows:,}")] if forecast.evaluation_rows else []),
         (
             Text("Disk", "磁盘"),
             Text("{need}, {free} free", "{need}，剩余 {free}")

@@ -15,6 +15,7 @@ from workbench.ui.language import PAGE_TITLE
 from workbench.ui.shell import Shell, made_html
 
 _IDLE = Text("Nothing is running", "没有运行中的任务")
+_WAITING = Text("{n} waiting", "{n} 个等待中")
 _NO_MODEL = Text("No model loaded", "未载入模型")
 _MEMORY = Text("{used} of {total} of memory used", "内存已用 {used}，共 {total}")
 _FREE = Text("{free} free", "剩余 {free}")
@@ -51,10 +52,12 @@ def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:
     if running is None:
         words, kind = _IDLE.to(lang), "idle"
     else:
-        steps = f" · {status.step} / {status.total_steps}" if status.total_steps else ""
-        words, kind = f"{running.name}{steps}", ""
+        words, kind = running.name, ""
+    far = [f"{status.step} / {status.total_steps}"] if running is not None and status.total_steps else []
     if status.queued:
-        words += Text(" · {n} waiting", " · {n} 个等待中").with_(n=status.queued).to(lang)
+        far.append(_WAITING.with_(n=status.queued).to(lang))
+    # Beside the name, which may be long and is shortened: how far it is has to be seen.
+    beside = html.Markup(f'<span class="far">· {html.esc(" · ".join(far))}</span>') if far else ""
     total = status.memory_total or 1
     device = html.Markup(f'<span class="device">{html.esc(status.device)} · </span>')
     free = _FREE.with_(free=html.size(max(total - status.memory_used, 0)))
@@ -62,7 +65,7 @@ def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:
     taken = _MEMORY.with_(used=html.size(status.memory_used), total=html.size(total))
     return html.Markup(
         '<div class="bar">'
-        + html.chip(words, kind=kind, elem_id="chip-run")
+        + html.chip(words, kind=kind, extra=beside, elem_id="chip-run", title=words)
         + html.chip(
             _model_name(shell, names, status.loaded_model, lang), elem_id="chip-model", off=not status.loaded_model
         )

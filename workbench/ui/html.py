@@ -49,12 +49,36 @@ def dot(kind: str = "") -> Markup:
     return Markup(f'<i class="dot {esc(kind)}"></i>')
 
 
-def chip(text: object, *, kind: str | None = None, extra: object = "", elem_id: str = "", off: bool = False) -> Markup:
-    """A small pill; `kind` puts a dot before the text, `extra` (a meter) comes after it, `off` hides it on a phone."""
+def line(text: object, after: object = "") -> Markup:
+    """A quiet remark of one line; where there is no room for `text`, it is shortened and `after` stays."""
+    rest = f"<span>· {esc(after)}</span>" if after else ""
+    return Markup(f'<p class="note line"><span class="chip-text" title="{esc(text)}">{esc(text)}</span>{rest}</p>')
+
+
+def chip(
+    text: object,
+    *,
+    kind: str | None = None,
+    extra: object = "",
+    elem_id: str = "",
+    off: bool = False,
+    title: object = "",
+) -> Markup:
+    """A small pill.
+
+    Args:
+        kind: puts a dot before the text.
+        extra: comes after it (a meter), and stays when the text is shortened.
+        off: hides the pill on a phone.
+        title: the whole text, where it may have to be shortened.
+    """
     before = dot(kind) if kind is not None else ""
     name = f' id="{esc(elem_id)}"' if elem_id else ""
     style = "chip off" if off else "chip"
-    return Markup(f'<span class="{style}"{name}>{before}<span class="chip-text">{esc(text)}</span>{esc(extra)}</span>')
+    whole = f' title="{esc(title)}"' if title else ""
+    return Markup(
+        f'<span class="{style}"{name}>{before}<span class="chip-text"{whole}>{esc(text)}</span>{esc(extra)}</span>'
+    )
 
 
 def meter(share: float, label: object = "") -> Markup:

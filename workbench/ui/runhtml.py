@@ -150,14 +150,19 @@ def headline(record: Any, view: RunView, lang: str, base: str = "") -> html.Mark
     return html.join([html.lead(about.to(lang)), html.Markup(f'<div class="card">{bar}</div>')])
 
 
-def tiles(record: Any, view: RunView, lang: str) -> html.Markup:
-    """The numbers that people look at; the loss of a run that is over is the one that its record keeps."""
+def tiles(record: Any, view: RunView, lang: str, kept_back: bool = True) -> html.Markup:
+    """The numbers that people look at; the loss of a run that is over is the one that its record keeps.
+
+    Args:
+        kept_back: whether a loss on rows kept back is still to come; without one there is no tile for it.
+    """
     total = view.last.get("total_steps") or record.total_steps
     now = {**view.last, "loss": view.loss.recent(recent_steps(int(total or 0)))}
     if not record.active and record.train_loss is not None:
         now["loss"] = record.train_loss
     helps = {"loss": _MEAN.to(lang), "eval_loss": _CHECKED.to(lang)}
-    return html.kpis((label.to(lang), number(key, now.get(key)), helps.get(key, "")) for label, key in _TILES)
+    shown = [(label, key) for label, key in _TILES if key != "eval_loss" or kept_back or now.get(key) is not None]
+    return html.kpis((label.to(lang), number(key, now.get(key)), helps.get(key, "")) for label, key in shown)
 
 
 def sentence(record: Any, view: RunView, lang: str, ahead: str = "") -> html.Markup:

@@ -54,7 +54,8 @@ class RunPieces:
     def tiles(self, run_id: str, lang: str) -> html.Markup:
         """The numbers."""
         with self._look(run_id) as (record, watched):
-            return runhtml.tiles(record, watched.view, lang)
+            kept_back = record.active and self.engine.asking(run_id)[1] is not None
+            return runhtml.tiles(record, watched.view, lang, kept_back)
 
     def chart(self, run_id: str, lang: str) -> dict[str, Any]:
         """What `chart.js` draws."""

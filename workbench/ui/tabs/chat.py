@@ -51,6 +51,16 @@ _LIVE_CHOICE = Text("{name} · in training", "{name} · 训练中")
 _MODEL_CHOICE = Text("{name} (base model)", "{name}（基座模型）")
 _BASE = Text("Base: {name}", "训练前：{name}")
 _TUNED = Text("Tuned: {name}", "训练后：{name}")
+_LEARNS = Text("In training: {name}", "训练中：{name}")
+_ANSWERS_NOW = Text("step {step} of {total} answers now", "现在由第 {step} / {total} 步的模型回答")
+_CAME_AT = Text(
+    "This answer came at about step {step} of {total}, in the middle of the training. Ask again later to hear what changed.",
+    "这个回答大约来自第 {step} / {total} 步的模型，训练还在进行。稍后再问一次，听听有什么变化。",
+)
+_NOTHING_SAID = Text(
+    "Write a question below, or click one of those offered. The answer appears here.",
+    "在下方输入问题，或点一个现成的问题，回答会显示在这里。",
+)
 _NONE_TUNED = Text(
     "Nothing is tuned yet: this is a base model as it came. Start a run on the Train tab, then compare the two here.",
     "还没有训练过的模型，这里是原始的基座模型。先在“训练”页开始一次运行，之后就能在这里对比。",
@@ -71,9 +81,9 @@ def build(shell: Shell) -> None:
     target = gr.Dropdown([], label=shell.text(_TARGET), elem_id="chat-target")
     with gr.Row():
         with gr.Column(min_width=300):
-            base_name, base = panel("chat-base-name"), _window("chat-base")
+            base_name, base = panel("chat-base-name"), _window(shell, "chat-base")
         with gr.Column(min_width=300, visible=False) as tuned_side:
-            tuned_name, tuned = panel("chat-tuned-name"), _window("chat-tuned")
+            tuned_name, tuned = panel("chat-tuned-name"), _window(shell, "chat-tuned")
     notice = panel("chat-notice")
     with gr.Row(elem_id="chat-examples"):
         examples = [
@@ -89,6 +99,7 @@ def build(shell: Shell) -> None:
         stop = gr.Button(shell.text(_STOP), scale=1, min_width=80, interactive=False, elem_id="chat-stop")
         clear = gr.Button(shell.text(_CLEAR), scale=1, min_width=80, elem_id="chat-clear")
     settings = _settings(shell)
+    shell.live.piece("chat-tuned-name", lambda run_id, lang: _tuned_name(shell, run_id, lang))
     outputs = [base, tuned, notice, box, send, stop]
     windows = [base_name, base, tuned_side, tuned_name, tuned, *examples, notice]
     shell.shared["chat.tab"] = {"talk": talk, "target": target, "windows": windows}
@@ -148,12 +159,12 @@ def sides(engine: Any, target: str) -> list[str]:
     return [BASE, TUNED] if any(run.id == target for run in engine.runs()) else [BASE]
 
 
-def _window(elem_id: str) -> gr.Chatbot:
+def _window(shell: Shell, elem_id: str) -> gr.Chatbot:
     # Its own label would lie over the first lines.
     return gr.Chatbot(
         [], elem_id=elem_id, height="clamp(200px, 36vh, 400px)", buttons=["copy"], sanitize_html=True,
         latex_delimiters=[], feedback_options=None, allow_tags=False, show_label=False, layout="bubble",
-        group_consecutive_messages=False,
+        group_consecutive_messages=False, placeholder=shell.text(_NOTHING_SAID),
     )  # fmt: skip
 
 
@@ -217,6 +228,8 @@ def _turn(
         )
         try:
             for text in stream:
+                if side == TUNED and not turn.answers[side]:
+                    told = _came_at(shell, state.target, lang)
                 turn.answers[side] = text
                 if time.monotonic() - drawn >= REDRAW_SECONDS:
                     drawn = time.monotonic()
@@ -277,8 +290,8 @@ def _windows(shell: Shell, state: Conversation, lang: str) -> list[Any]:
     names = {model.id: model.name for model in shell.engine.models.list()}
     base_id = run.base_model if run is not None else state.target
     base = _BASE.with_(name=names.get(base_id, base_id)) if run is not None else names.get(base_id, Text("", ""))
-    label = _TUNED.with_(name=run.name).to(lang) if run is not None else ""
-    said = [html.note(base.to(lang))]
+    label = shell.live.slot("chat-tuned-name", run.id, lang) if run is not None else ""
+    said = [html.line(base.to(lang))]
     if run is None and not any(other.finished_well or other.status == "running" for other in runs):
         said.append(html.note(_NONE_TUNED.to(lang)))
     said += _notices(shell, state.target, lang)
@@ -286,7 +299,7 @@ def _windows(shell: Shell, state: Conversation, lang: str) -> list[Any]:
         html.join(said),
         state.shown(BASE),
         gr.Column(visible=run is not None),
-        html.note(label),
+        label,
         state.shown(TUNED),
         *_examples(state, shell.engine.events(run.id) if run is not None else [], lang),
     ]
@@ -299,6 +312,29 @@ def _notices(shell: Shell, target: str, lang: str) -> list[html.Markup]:
     except WorkbenchError:  # its model is gone or damaged: the answer says so
         notice = None
     return [html.note(notice.to(lang))] if notice is not None else []
+
+
+def _tuned_name(shell: Shell, run_id: str, lang: str) -> html.Markup:
+    """Above the window of the tuned side: which run answers, and with which step while it trains."""
+    record = shell.engine.run(run_id)
+    name = run_names(shell.engine, lang).get(run_id, record.name)
+    if not record.active:
+        return html.line(_TUNED.with_(name=name).to(lang))
+    status = shell.engine.status()
+    now = _ANSWERS_NOW.with_(step=status.step, total=status.total_steps).to(lang) if _trains(status, run_id) else ""
+    return html.line(_LEARNS.with_(name=name).to(lang), now)
+
+
+def _came_at(shell: Shell, run_id: str, lang: str) -> html.Markup:
+    """That an answer came from a model in the middle of its training; empty otherwise."""
+    status = shell.engine.status()
+    if not _trains(status, run_id):
+        return html.Markup("")
+    return html.note(_CAME_AT.with_(step=status.step, total=status.total_steps).to(lang))
+
+
+def _trains(status: Any, run_id: str) -> bool:
+    return status.running is not None and status.running.id == run_id and bool(status.total_steps)
 
 
 def _examples(state: Conversation, events: list[dict[str, Any]], lang: str) -> list[gr.Button]:
