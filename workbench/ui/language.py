@@ -122,7 +122,7 @@ def head_script(default: str | None) -> str:
     return f"<script>({_SCRIPT})({settings});</script>"
 
 
-PATIENCE = 3000  # milliseconds after the last key in which the switch waits for what was typed
+PATIENCE = 10_000  # milliseconds after the last key in which the switch waits for what was typed
 
 _SCRIPT = """function (settings) {
   function stored() {
