@@ -26,10 +26,10 @@ def training(tmp_path: Path) -> Any:
     """A page's shell and the id of a run with a long name that trains, at step 70 of 350."""
     from workbench.ui.page import build
 
-    engine = FakeEngine(tmp_path, seconds=3600)
+    engine = FakeEngine(tmp_path, seconds=360_000)
     config = engine.preset("first-run").config().changed({"output.name": "a long name " * 6})
     run = engine.submit(config)
-    engine._get(run).began = time.monotonic() - 3600 / 350 * 70.5
+    engine._get(run).began = time.monotonic() - 360_000 / 350 * 70.5
     return SimpleNamespace(shell=build(engine).shell, engine=engine, run=run)
 
 
