@@ -22,6 +22,7 @@ from workbench.config.errors import Problem, StopRequested, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
+from workbench.data.columns import Column
 from workbench.data.tokens import Piece
 from workbench.engine.hardware import Memory
 from workbench.engine.plan import Forecast
@@ -109,6 +110,18 @@ class FakeEngine:
         """The same for each preset."""
         return {preset.id: self.fit(preset.config()) for preset in self.presets()}
 
+    def read(self, dataset_id: str) -> dict[str, Any]:
+        """A data set without a model."""
+        info = self.data.get(dataset_id)
+        return {
+            "format": info.format, "kind": info.kind, "rows": info.rows, "usable": info.rows, "problems": [],
+            "columns": [Column("messages", "messages", "...")], "readings": [info.format], "question": None,
+        }  # fmt: skip
+
+    def overlap(self, config: RunConfig) -> list[Text]:
+        """No row stands twice."""
+        return []
+
     def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
         """What is in a data set."""
         self.inspected.append((dataset_id, model_id, max_length, learn))
@@ -116,7 +129,7 @@ class FakeEngine:
             held.wait(60)
         info = self.data.get(dataset_id)
         return {
-            "format": info.format, "kind": info.kind, "rows": info.rows, "problems": [], "tokens": info.rows * 34,
+            **self.read(dataset_id), "tokens": info.rows * 34,
             "learned_tokens": info.rows * 12, "longest": 96, "cut": 0, "dropped": 0,
         }  # fmt: skip
 

@@ -97,3 +97,37 @@ def test_a_file_is_understood_trained_on_and_its_adapter_answers_the_same_elsewh
     page.wait_for_selector("#chat-stop:disabled")
     said = page.locator("#chat-tuned .bot .message-content, #chat-tuned .bot .prose").last.inner_text()
     assert said.split() == plain_answer(STARTER, tmp_path / "taken", question, 256).split()
+
+
+def test_what_a_file_is_read_as_is_shown_and_can_be_changed(app: Any, open_page: Any, tmp_path: Path) -> None:
+    file = tmp_path / "Gezeiten.jsonl"
+    rows = [
+        {
+            "prompt": f"When is high tide {n}?",
+            "passage": f"Tide {n} is at {n}.",
+            "completion": f"At {n}.",
+            "label": n % 2,
+        }
+        for n in range(24)
+    ]
+    lines = [json.dumps(row) for row in [*rows, {"prompt": "", "completion": "Now.", "label": 1}, rows[0]]]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    page = open_page(app.url)
+    show(page, "data")
+    page.set_input_files("#data-upload input[type=file]", str(file))
+    says = "([id, words]) => document.querySelector(id).innerText.includes(words)"
+    page.wait_for_function(says, arg=["#data-columns", "says whether the answer is good"])
+    for id_, words in (
+        ("#data-about", "rated answers"),
+        ("#data-columns", "is put before the question"),
+        ("#data-columns", "Tide 0 is at 0.\n\nWhen is high tide 0?"),
+        ("#data-problems", "Rows with an empty question: 1"),
+        ("#data-problems", "Rows that say the same as an earlier row, and are learned again: 1"),
+    ):
+        page.wait_for_function(says, arg=[id_, words])
+    page.click("#data-reading input")
+    page.click("[role=option]:has-text('question and answer')")
+    page.wait_for_function(says, arg=["#data-about", "conversations"])
+    page.wait_for_function(says, arg=["#data-columns", "not used"])
+    show(page, "train")
+    page.wait_for_function(says, arg=["#train-forecast", "Rows learned"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.config.text import Text
@@ -17,8 +18,13 @@ _MEMORY_SHORT = Text(
 _DISK_SHORT = Text("There is not enough room on the disk for this run.", "磁盘空间不够进行这次运行。")
 
 
-def forecast_card(forecast: Any, lang: str) -> str:
-    """Time, memory, steps, rows and disk of a run, and what there is not enough of."""
+def forecast_card(forecast: Any, overlap: Sequence[Text], lang: str) -> str:
+    """Time, memory, steps, rows and disk of a run, and what there is not enough of.
+
+    Args:
+        forecast: the engine's.
+        overlap: what it says of rows that are learned and kept back as well.
+    """
     time = html.duration(forecast.seconds) if forecast.seconds is not None else _UNKNOWN_TIME
     about = Text("about {time}", "约 {time}").with_(time=time) if forecast.seconds is not None else time
     of = Text("about {need} of {all}", "约 {need}，共 {all}")
@@ -38,7 +44,7 @@ def forecast_card(forecast: Any, lang: str) -> str:
             .to(lang),
         ),
     ]
-    warnings: list[Text] = []
+    warnings = list(overlap)
     if forecast.memory_bytes > forecast.memory_total:
         warnings.append(_MEMORY_SHORT)
     if forecast.disk_bytes > forecast.free_disk_bytes:

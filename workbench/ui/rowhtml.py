@@ -7,12 +7,14 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, listed
+from workbench.data.columns import Column
 from workbench.data.formats import FORMAT_NAMES, KIND_NAMES
 from workbench.ui import html
 
 FEW_ROWS = 20  # fewer than these hardly change a model
 MAX_TEXT = 4_000  # characters of one message that are shown
 MAX_PIECES = 3_000  # tokens of one row that are shown
+LISTED_COLUMNS = 8  # columns that are not used and are seen at once; the others unfold
 LISTED_ROWS = 12  # row numbers that are named with a problem
 
 ROLES = {
@@ -53,6 +55,13 @@ _FEW = Text(
 )
 _ALL_WELL = Text("No problems were found.", "没有发现问题。")
 _FOUND = Text("Problems", "发现的问题")
+_KNOWN = Text("Good to know", "需要了解")
+_COLUMNS = Text("Columns of the file", "文件中的列")
+_EACH = Text("{name} ({use})", "{name}（{use}）")
+_SIMPLE = Text("Columns: {uses}.", "列：{uses}。")
+_COLUMN_EXAMPLE = Text("for example “{example}”", "例如“{example}”")
+_MORE_COLUMNS = Text("and {n} more", "另有 {n} 列")
+_TOGETHER = Text("Put together, a question looks like this:", "合在一起后，一个问题是这样的：")
 
 
 def about(info: Any, lang: str) -> html.Markup:
@@ -81,13 +90,16 @@ def left_out(counts: dict[str, Any]) -> int:
 
 
 def problems(counts: dict[str, Any], limit: int, unfit: Text | None, lang: str) -> html.Markup:
-    """What is wrong with the set and with which rows, and what is cut; one sentence when all is well.
+    """What is wrong with the set and with which rows, and what is cut; below that, what else to know of its rows.
+
+    One sentence when there is neither.
 
     Args:
         unfit: why no method can learn from a set of this kind, and what to do; None when one can.
     """
+    told = counts.get("problems", ())
     items = [html.esc(unfit.to(lang))] if unfit else []
-    items += [_problem(problem, lang) for problem in counts.get("problems", ())]
+    items += [_problem(problem, lang) for problem in told if problem.get("left_out", True)]
     usable = counts["rows"] - left_out(counts)
     if usable < FEW_ROWS:
         items.append(html.esc(_FEW.with_(n=usable).to(lang)))
@@ -95,10 +107,31 @@ def problems(counts: dict[str, Any], limit: int, unfit: Text | None, lang: str) 
         items.append(html.esc(_TOO_LONG.with_(n=counts["cut"], limit=limit).to(lang)))
     if counts.get("dropped"):
         items.append(html.esc(_DROPPED.with_(n=counts["dropped"]).to(lang)))
-    if not items:
-        return html.note(_ALL_WELL.to(lang))
-    listed = html.join(html.Markup(f"<li>{item}</li>") for item in items)
-    return html.card(_FOUND.to(lang), html.Markup(f'<ul class="problems">{listed}</ul>'))
+    notes = [_problem(problem, lang) for problem in told if not problem.get("left_out", True)]
+    cards = [_list(title.to(lang), made) for title, made in ((_FOUND, items), (_KNOWN, notes)) if made]
+    return html.join(cards) if cards else html.note(_ALL_WELL.to(lang))
+
+
+def columns(found: dict[str, Any], lang: str) -> html.Markup:
+    """What each column is used for, with an example of those that are not, and a question that several of them make.
+
+    Where there is nothing to wonder about, one sentence.
+    """
+    told: list[Column] = found["columns"]
+    if not told:
+        return html.Markup("")
+    if not found["question"] and all(column.role for column in told):
+        uses = listed(_EACH.with_(name=column.name, use=column.use) for column in told)
+        return html.note(_SIMPLE.with_(uses=uses).to(lang))
+    items = [_column(column, lang) for column in told]
+    seen = sum(column.role is not None for column in told) + LISTED_COLUMNS  # those that are not used come last
+    rest = html.Markup("")
+    if len(items) > seen:
+        more = html.esc(_MORE_COLUMNS.with_(n=len(items) - seen).to(lang))
+        rest = html.Markup(f"<details><summary>{more}</summary>{_items(items[seen:])}</details>")
+    question = _bubble("user", "", _short(found["question"], lang)) if found["question"] else ""
+    together = html.note(_TOGETHER.to(lang)) if question else ""
+    return _list(_COLUMNS.to(lang), items[:seen], rest, together, question)
 
 
 def error(problem: WorkbenchError, lang: str) -> html.Markup:
@@ -171,6 +204,22 @@ def _short(text: str, lang: str) -> str:
     if len(text) <= MAX_TEXT:
         return text
     return text[:MAX_TEXT] + _MORE_TEXT.with_(n=f"{len(text) - MAX_TEXT:,}").to(lang)
+
+
+def _list(title: str, items: Iterable[object], *below: object) -> html.Markup:
+    return html.card(title, _items(items), *below)
+
+
+def _items(items: Iterable[object]) -> html.Markup:
+    made = html.join(html.Markup(f"<li>{html.esc(item)}</li>") for item in items)
+    return html.Markup(f'<ul class="problems">{made}</ul>')
+
+
+def _column(column: Column, lang: str) -> html.Markup:
+    kind = "" if column.role else ' class="unused"'
+    name, use = html.badge(column.name, "plain"), html.esc(column.use.to(lang))
+    example = "" if column.role else html.esc(_COLUMN_EXAMPLE.with_(example=column.example).to(lang))
+    return html.Markup(f"{name} <span{kind}>{use}</span>{f'<small>{example}</small>' if example else ''}")
 
 
 def _problem(problem: dict[str, Any], lang: str) -> html.Markup:

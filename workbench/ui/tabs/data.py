@@ -19,6 +19,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.sections import DataSection
 from workbench.config.text import Text
+from workbench.data.formats import FORMAT_NAMES
 from workbench.ui import html, rowhtml, suited
 from workbench.ui.shell import QUIET, Shell, press
 from workbench.ui.tabtools import TOLD, confirm, on_open, panel
@@ -29,7 +30,7 @@ TITLE = Text("Data", "数据")
 
 PAGE_ROWS = 5
 CHATS, TOKENS = "chats", "tokens"
-NOTHING = [gr.skip()] * 11  # one for every output of the tab
+NOTHING = [gr.skip()] * 13  # one for every output of the tab
 
 _LEAD = Text(
     "Choose what the model will learn from: a set that ships with the workbench, or a file of your own.",
@@ -37,6 +38,11 @@ _LEAD = Text(
 )
 _CHOICE = Text("Data set", "数据集")
 _UPLOAD = Text("Your own file (.jsonl, .json, .csv or .txt)", "自己的文件（.jsonl、.json、.csv 或 .txt）")
+_READ_AS = Text("Read as", "读取方式")
+_READ_AS_HELP = Text(
+    "The rows fit more than one format. Choose what they are meant to be.",
+    "这些样本符合多种格式，请选择它们本来的用途。",
+)
 _VIEW = Text("Show the examples", "显示方式")
 _AS_CHATS = Text("as people read them", "对话视图")
 _AS_TOKENS = Text("as the model sees them", "模型输入")
@@ -95,7 +101,10 @@ def build(shell: Shell) -> None:
             # No `file_types`: Gradio refuses in English, and phones then offer no .jsonl; the library says what it takes.
             upload = gr.File(label=shell.text(_UPLOAD), height=150, elem_id="data-upload")
             refused = panel("data-refused")
-    tiles, problems = panel("data-tiles"), panel("data-problems")
+    reading = gr.Dropdown(
+        [], label=shell.text(_READ_AS), info=shell.text(_READ_AS_HELP), visible=False, elem_id="data-reading"
+    )
+    tiles, problems, columns = panel("data-tiles"), panel("data-problems"), panel("data-columns")
     views = [(shell.text(_AS_CHATS), CHATS), (shell.text(_AS_TOKENS), TOKENS)]
     view = gr.Radio(views, value=CHATS, label=shell.text(_VIEW), elem_id="data-view")
     rows = panel("data-rows")
@@ -110,8 +119,8 @@ def build(shell: Shell) -> None:
 
     turned = [rows, position, previous, following]
     offer = gr.Textbox("", visible=False)  # no `gr.State`: a script reads it
-    outputs = [choice, offer, about, tiles, problems, delete, sure.row, *turned]
-    shell.shared["data.tab"] = {"page": page, "view": view, "offer": offer, "outputs": outputs}
+    outputs = [choice, offer, about, reading, tiles, problems, columns, delete, sure.row, *turned]
+    shell.shared["data.tab"] = {"page": page, "view": view, "offer": offer, "outputs": outputs, "reading": reading}
 
     choice.input(lambda page, dataset: (page.choose(dataset), ""), [page, choice], [shell.dataset, refused], **QUIET)
     upload.upload(shell.safe(_adder(shell)), [upload, page], [upload, refused, shell.dataset], show_progress="minimal")
@@ -137,6 +146,10 @@ def bind(shell: Shell) -> None:
     other = shell.dataset.change(shell.safe(show), given, ours["outputs"], trigger_mode="multiple", **slow)
     look = shell.unseen("data-look")
     again = look.click(shell.safe(show), given, ours["outputs"], **slow)
+    read = ours["reading"].input(shell.safe(_reader(shell)), [ours["page"], ours["reading"]], ours["reading"], **TOLD)
+    read = read.then(shell.safe(show), given, ours["outputs"], **slow)
+    check, asked, looks = shell.shared["train.check"]  # whether a method learns from the set may be another matter now
+    read.then(shell.safe(check), asked, looks, **QUIET)
     offer, choice = ours["offer"], ours["outputs"][0]
     for event in (shown, other, again):
         event.then(None, [offer, choice, shell.dataset], [offer, shell.dataset], js=_SETTLE % press(look))
@@ -214,20 +227,39 @@ def _stages(
     if doing[:2] != (page.dataset, page.model):
         page.start = 0
     page.dataset, page.model, page.limits = doing
-    tail = [gr.Button(visible=not info.shipped), gr.Column(visible=False)]
     rows: list[Any] = []
+    found: dict[str, Any] = {}
     for rows in _rows(shell, page, view, lang):
+        found = found or shell.engine.read(page.dataset)
+        tail = [rowhtml.columns(found, lang), gr.Button(visible=not info.shipped), gr.Column(visible=False), *rows]
         if page.busy_with is not doing:  # another one was chosen while these were read
             yield NOTHING
             return
-        yield [*head, rowhtml.tiles({"rows": info.rows}, lang), html.note(_COUNTING.to(lang)), *tail, *rows]
+        begun = [*head, _readings(info, found, lang)]
+        yield [*begun, rowhtml.tiles(found, lang), html.note(_COUNTING.to(lang)), *tail]
     try:
         counts = shell.engine.inspect(page.dataset, page.model, *page.limits)
         shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], suited.unfit(info.kind), lang)]
     except WorkbenchError as error:
-        shown = [rowhtml.tiles({"rows": info.rows}, lang), rowhtml.error(error, lang)]
+        shown = [rowhtml.tiles(found, lang), rowhtml.error(error, lang)]
     # When it ends, gradio sends once more what was yielded last.
-    yield [*head, *shown, *tail, *rows] if page.busy_with is doing else NOTHING
+    yield [*begun, *shown, *tail] if page.busy_with is doing else NOTHING
+
+
+def _readings(info: Any, found: dict[str, Any], lang: str) -> Any:
+    """What an own set can be read as, where that is more than one thing; any has questions, so that these alone are none."""
+    names = [name for name in found["readings"] if name == info.format or name != "prompts"]
+    choices = [(FORMAT_NAMES[name].to(lang), name) for name in names]
+    return gr.Dropdown(choices=choices, value=info.format, visible=len(names) > 1 and not info.shipped)
+
+
+def _reader(shell: Shell) -> Any:
+    def read(page: DataPage, name: str) -> Any:
+        shell.engine.data.read_as(page.dataset, name)
+        page.busy_with = None
+        return gr.skip()
+
+    return read
 
 
 def _turner(shell: Shell, by: int) -> Any:

@@ -334,7 +334,7 @@ def _look(shell: Shell, part: _Part, values: Any, shown: dict, lang: str) -> lis
     if problems:
         return _marks(part, problems, kind, shown, lang, dump(config))
     updates, now = form.mark([], kind, lang, shown)
-    forecast = forecast_card(shell.engine.forecast(config), lang)
+    forecast = forecast_card(shell.engine.forecast(config), shell.engine.overlap(config), lang)
     return [*updates, now, forecast, dump(config), summary.start_button(form, [], kind, lang)]
 
 
