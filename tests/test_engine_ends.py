@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.method_parts import chats, make_parts
 from tests.template_zoo import CHATML, NO_END, TAGS, ZOO, tokenizer_for
 from tests.tiny_models import make_adapter, make_writer
 from workbench.data.ends import end_notice, ending_of
@@ -13,6 +14,7 @@ from workbench.data.ends import end_notice, ending_of
 torch = pytest.importorskip("torch")
 from workbench.engine.generation import Sampling, _Streamer, generate  # noqa: E402
 from workbench.export.merged import merge  # noqa: E402
+from workbench.methods.rows import encode_rows  # noqa: E402
 from workbench.models.loading import load_model, load_tokenizer  # noqa: E402
 
 ASK = [{"role": "user", "content": "?"}]
@@ -165,3 +167,10 @@ def test_the_lack_of_an_end_is_told_with_the_data_before_a_run_starts(engine, ki
     (tiny / "chat_template.jinja").write_text(NO_END)
     problems = engine.inspect("talk" if kind == "chat" else "pairs", "tiny", 64, "answers")["problems"]
     assert [problem["code"] for problem in problems] == ["no_end"] and "<|end|>" in problems[0]["message"].to("zh")
+
+
+def test_the_run_tells_it_too_before_its_first_step(tmp_path):
+    parts, reports = make_parts(tmp_path, chats(4)), []
+    parts.tokenizer.chat_template, parts.report = NO_END, reports.append
+    encode_rows(parts)
+    assert ["teaches <|end|> as the end" in report.to("en") for report in reports] == [True]

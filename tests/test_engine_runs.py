@@ -10,17 +10,26 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.homes import WAIT, chat_rows, done, largest_difference, losses, tiny_config, weights
+from tests.homes import WAIT, chat_rows, done, largest_difference, losses, make_home, tiny_config, weights
 from tests.steps import Hold, at_step
 from tests.tiny_models import TEMPLATE
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
+from workbench.engine import Engine
 from workbench.engine.callback import RunCallback, _Pace
 from workbench.engine.events import EventLog
 from workbench.engine.names import recent_steps
 from workbench.ui import runhtml
 from workbench.ui.runview import RunView
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """An engine with one finished run of the tiny config, for tests that only look at such a run or begin others."""
+    engine = Engine(make_home(tmp_path_factory.mktemp("plain") / "home"))
+    yield engine, done(engine, tiny_config())
+    engine.close()
 
 
 def test_a_run_learns_and_leaves_everything_in_its_folder(engine):
@@ -77,8 +86,8 @@ def test_full_tuning_learns_and_leaves_a_model(engine):
     assert (engine.store.path(record.id) / "model" / "model.safetensors").is_file()
 
 
-def test_the_same_config_gives_the_same_losses_also_when_read_back_from_the_run(engine):
-    first = done(engine, tiny_config())
+def test_the_same_config_gives_the_same_losses_also_when_read_back_from_the_run(plain):
+    engine, first = plain
     config = RunConfig.parse(load_preset(engine.store.path(first.id) / "config.yaml").values)
     second = done(engine, config)
     assert first.id != second.id
@@ -158,11 +167,13 @@ def test_what_cannot_work_is_refused_at_its_field_before_anything_is_written(eng
     assert engine.runs() == []
 
 
-def test_questions_that_fail_are_told_and_the_training_goes_on_exactly_as_without_them(engine, home, monkeypatch):
+def test_questions_that_fail_are_told_and_the_training_goes_on_exactly_as_without_them(
+    engine, home, plain, monkeypatch
+):
     import torch
     from transformers import GenerationMixin
 
-    quiet = done(engine, tiny_config())
+    other, quiet = plain
     settings = {"num_beams": 4, "num_return_sequences": 2, "penalty_alpha": 0.6, "eos_token_id": 257}
     (home / "models" / "tiny" / "generation_config.json").write_text(json.dumps(settings))
     errors = [RuntimeError("no beams"), torch.OutOfMemoryError("CUDA out of memory"), SystemExit("2"), None]
@@ -179,8 +190,8 @@ def test_questions_that_fail_are_told_and_the_training_goes_on_exactly_as_withou
     record = done(engine, tiny_config(evaluation={"questions": ["x" * 300, "7. red?"]}))
     assert record.status == "completed", record.error
     events = engine.events(record.id)
-    assert losses(events) == losses(engine.events(quiet.id))
-    assert largest_difference(weights(engine.store.path(record.id)), weights(engine.store.path(quiet.id))) == 0
+    assert losses(events) == losses(other.events(quiet.id))
+    assert largest_difference(weights(engine.store.path(record.id)), weights(other.store.path(quiet.id))) == 0
     failed = [event for event in events if event["type"] == "unanswered"]
     assert [event["step"] for event in failed if event["question"] == "7. red?"] == [0, 4, 8]
     why = [event["why"]["zh"] for event in failed if event["question"] == "7. red?"]
@@ -206,8 +217,8 @@ def test_what_looks_like_a_token_does_not_get_into_the_runs_log(engine, monkeypa
     assert "asked with hf_***" in log and secret not in log
 
 
-def test_a_model_is_not_merged_while_another_run_trains(engine, monkeypatch):
-    first = done(engine, tiny_config())
+def test_a_model_is_not_merged_while_another_run_trains(plain, monkeypatch):
+    engine, first = plain
     hold = Hold(monkeypatch, 1)
     second = engine.submit(tiny_config(output={"name": "second"}))
     hold.reached()

@@ -8,7 +8,6 @@ that is too old is told in `config/first_words.py`. Python 3.8 can still read th
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import subprocess
@@ -16,6 +15,7 @@ import sys
 from pathlib import Path
 
 from workbench import proxies
+from workbench.config.chatter import silence
 from workbench.config.errors import WorkbenchError
 from workbench.config.first_words import language, refuse_old_python
 from workbench.config.text import Text
@@ -31,11 +31,7 @@ def environment() -> None:
     """Set what the libraries read when they are imported: no telemetry, no chatter, no proxy for this machine."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # exactly this word; "0" is not read
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    # It says at every start that an optional faster kernel is not there.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    silence()
     # Gradio asks its own page at start-up. With a proxy set and no exception for this machine that question goes to the
     # proxy, and the start fails.
     for text in proxies.of_this_process():

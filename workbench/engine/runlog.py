@@ -1,15 +1,18 @@
-"""A run's `log.txt`: what Python logged on the thread that trains, with tracebacks. Secrets and dangerous advice are left out."""
+"""A run's `log.txt`: what was logged on the thread that trains, with tracebacks; of libraries, what went wrong alone.
+
+Secrets and dangerous advice are left out.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workbench.config.chatter import is_worth_keeping
 from workbench.config.disk import disk_errors
 
 _ADVICE = re.compile(r"[^\n]*weights_only[^\n]*\n?")  # torch's, to load a file that can carry a program all the same
@@ -28,19 +31,16 @@ def run_log(path: Path) -> Iterator[None]:
         handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     thread = threading.get_ident()
-    handler.addFilter(lambda record: record.thread == thread)
+    handler.addFilter(lambda record: record.thread == thread and is_worth_keeping(record))
     handler.setLevel(logging.INFO)
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     # Loggers that pass their records on to the root would write twice.
     loggers = [logger for logger in loggers if logger.name == "root" or not logger.propagate]
-    logging.captureWarnings(True)
     logging.getLogger("workbench").setLevel(logging.INFO)
     for logger in loggers:
         logger.addHandler(handler)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            yield
+        yield
     finally:
         for logger in loggers:
             logger.removeHandler(handler)
