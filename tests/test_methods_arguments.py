@@ -81,7 +81,10 @@ def test_precision_and_checkpointing_follow_the_config(tmp_path: Path) -> None:
 
 
 def test_a_warm_up_of_the_whole_run_is_the_whole_run(tmp_path: Path) -> None:
-    assert arguments(tmp_path, {"optimization.warmup_ratio": 1.0})["warmup_steps"] == 50
+    from trl import SFTConfig
+
+    made = SFTConfig(**arguments(tmp_path, {"optimization.warmup_ratio": 1.0}))
+    assert [made.get_warmup_steps(steps) for steps in (1, 50, 9_999_991)] == [1, 50, 9_999_991]
 
 
 def test_methods_are_found_and_described_in_both_languages() -> None:

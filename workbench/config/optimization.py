@@ -106,8 +106,8 @@ class OptimizationSection(Section):
         0.03,
         Text("Warm-up", "预热比例"),
         Text(
-            "Share of the run in which the learning rate rises from zero. More: a calmer start, less time at full rate.",
-            "学习率从零升上来的那一段占多少。调大：开头更平稳，全速阶段变短。",
+            "Share of the run in which the learning rate rises to its full value. More: a calmer start, less time at full rate.",
+            "学习率逐步升到设定值的那一段占多少。调大：开头更平稳，全速阶段变短。",
         ),
         ge=0,
         le=1,

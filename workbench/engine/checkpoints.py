@@ -21,11 +21,10 @@ from workbench.config.disk import sync, write_json
 from workbench.config.errors import WorkbenchError
 from workbench.config.reading import Count, Damaged, opened, read_record
 from workbench.config.text import Text, same
+from workbench.methods.course import STATE_LIMIT, TRAINER_STATE
 from workbench.models.files import read_tensor_headers
 
 CHECKPOINT_WHOLE = "whole.json"
-TRAINER_STATE = "trainer_state.json"
-STATE_LIMIT = 1024**3  # bytes: it keeps every number that was logged
 STATES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth")  # what the trainer loads with torch
 PICKLED_WEIGHTS = ("pytorch_model*.bin", "adapter_model.bin")  # what it would load where the safetensors file is gone
 
@@ -52,7 +51,7 @@ class WholeMark:
 
 
 @dataclass(frozen=True)
-class _TrainerState:
+class TrainerState:
     """The part of `trainer_state.json` that the engine itself looks at."""
 
     global_step: Count
@@ -61,7 +60,7 @@ class _TrainerState:
 
 
 _MARK = TypeAdapter(WholeMark)
-_STATE = TypeAdapter(_TrainerState)
+_STATE = TypeAdapter(TrainerState)
 
 
 @dataclass(frozen=True)
@@ -173,6 +172,15 @@ def remove_damaged(choice: Choice) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def read_state(checkpoint: Path) -> TrainerState:
+    """How far a checkpoint's trainer had come.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
+    return read_record(checkpoint / TRAINER_STATE, _STATE, STATE_LIMIT)
+
+
 def check_checkpoint(checkpoint: Path) -> None:
     """Compare a checkpoint's files with its mark, and look into each without loading it.
 
@@ -183,7 +191,7 @@ def check_checkpoint(checkpoint: Path) -> None:
     for name, expected in (mark.files or {}).items():
         if "/" in name or "\\" in name or mark_of(checkpoint / name) != expected:
             raise Damaged(name, Text("it is not what was saved", "内容与保存时不一致"))
-    state = read_record(checkpoint / TRAINER_STATE, _STATE, STATE_LIMIT)
+    state = read_state(checkpoint)
     if state.global_step != step_of(checkpoint) or mark.step not in (None, state.global_step):
         raise Damaged(TRAINER_STATE, Text("it is of step {step}", "它属于第 {step} 步").with_(step=state.global_step))
     _check_weights(checkpoint)

@@ -24,20 +24,6 @@ from workbench.models.reading import read_json_object
 from workbench.models.templates import check_template, folder_template
 from workbench.models.tokenizer_file import check_tokenizer
 
-CHANGED_ON_RESUME = (
-    "optimization.epochs",
-    "optimization.max_steps",
-    "optimization.batch_size",
-    "optimization.accumulation",
-    "evaluation.every_steps",
-    "evaluation.batch_size",
-    "evaluation.questions",
-    "checkpoints.every_steps",
-    "checkpoints.keep",
-    "precision.activation_checkpointing",
-    "precision.threads",
-    "output.name",
-)
 LIKE_RUNS = 5  # newest runs whose speed is looked at
 TELLING_STEPS = 20
 SLOWEST = 2.5e10  # floating-point operations a second of a plain computer: the guess before anything ran here
@@ -71,32 +57,6 @@ def refuse(problems: list[Problem]) -> None:
     if problems:
         first = problems[0]
         raise WorkbenchError(first.message, first.hint, first.field, problems=tuple(problems), code="invalid")
-
-
-def fixed_on_resume(path: str) -> list[Problem]:
-    """A problem when this setting cannot change once there is a checkpoint: its old value is part of what was saved."""
-    if path in CHANGED_ON_RESUME:
-        return []
-    return [
-        Problem(
-            Text("this cannot change in the middle of a run", "运行中途不能修改这一项"),
-            Text("Start a new run with the new value.", "请用新的值开始一个新的运行。"),
-            path,
-        )
-    ]
-
-
-def long_enough(config: RunConfig, reached: int) -> list[Problem]:
-    """A problem when a run that has come this far is told to end earlier."""
-    if not 0 < config.optimization.max_steps < reached:
-        return []
-    return [
-        Problem(
-            Text("this run is already at step {reached}", "这个运行已经到第 {reached} 步").with_(reached=reached),
-            Text("Choose {reached} steps or more.", "请选择至少 {reached} 步。").with_(reached=reached),
-            "optimization.max_steps",
-        )
-    ]
 
 
 def forecast(

@@ -18,18 +18,16 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
 from workbench.data.turns import Message
-from workbench.engine import checks, findings, takeaway, views
+from workbench.engine import changes, checks, findings, takeaway, views
 from workbench.engine.chats import Chats, Target
-from workbench.engine.checkpoints import step_of
 from workbench.engine.desk import Desk
 from workbench.engine.events import StatusChanged, last_step
 from workbench.engine.hardware import has_card, memory
 from workbench.engine.jobs import RunJobs
 from workbench.engine.lease import Lease
 from workbench.engine.lock import HomeLock
-from workbench.engine.names import status_name
 from workbench.engine.plan import Forecast
-from workbench.engine.records import RESUMABLE, RunRecord
+from workbench.engine.records import RunRecord
 from workbench.engine.runs import RunStore, now_iso
 from workbench.engine.suitability import Fit, suits
 from workbench.engine.views import Status
@@ -177,7 +175,7 @@ class Engine:
         self._worker.stop(run_id)
 
     def resume(self, run_id: str, overrides: dict[str, Any] | None = None) -> str:
-        """Go on from the last checkpoint, or from the beginning when there is none yet.
+        """Go on from the last checkpoint, or from the beginning when there is none yet; a finished run where it gets more to do.
 
         Args:
             overrides: settings to change, by dotted path; once there is a checkpoint, only how long, how often it is
@@ -186,27 +184,18 @@ class Engine:
         Raises:
             WorkbenchError: it cannot be resumed, or an override is not possible; nothing has changed then.
         """
-        config = self.store.config(run_id)
+        config, checkpoint = self.store.config(run_id), self.store.last_checkpoint(run_id)
         if overrides:
-            checkpoint = self.store.last_checkpoint(run_id)
             if checkpoint is not None:
-                checks.refuse([problem for path in overrides for problem in checks.fixed_on_resume(path)])
+                checks.refuse([problem for path in overrides for problem in changes.fixed_on_resume(path)])
             config = config.changed(overrides)
             if checkpoint is not None:
-                checks.refuse(checks.long_enough(config, step_of(checkpoint)))
+                checks.refuse(changes.long_enough(config, checkpoint))
         # What an own run names was resolved when it was submitted, also where the page itself takes no paths.
         checks.refuse(checks.check(config, self.models, self.data, self.home, allow_paths=True))
         with self._starting:
-            if not self.store.move(run_id, RESUMABLE, "queued", error=None):
-                status = status_name(self.store.get(run_id).status)
-                raise WorkbenchError(
-                    Text(
-                        "this run is {status}, there is nothing to resume",
-                        "这个运行的状态是“{status}”，没有可以继续的",
-                    ).with_(status=status),
-                    Text("Start a new run on the Train page.", "请在“训练”页开始新的运行。"),
-                    code="not_resumable",
-                )
+            if not self.store.move(run_id, changes.states_to_resume(config, checkpoint), "queued", error=None):
+                raise changes.nothing_to_resume(self.store.get(run_id))
             if overrides:
                 self.store.save_config(run_id, config)
             return self._enqueue(run_id)

@@ -116,13 +116,14 @@ class RunJobs:
         """Say what the run shows, before its last state."""
         log, config = self._store.log(run_id), job.config
         taught = verdict.taught_answers(job.examples, config.evaluation.questions)
-        log.append(verdict.judge(verdict.Course.of(log.after()), config, stopped=outcome.stopped, taught=taught))
+        shown, changed = verdict.Course.of(log.after()), outcome.learned
+        log.append(verdict.judge(shown, config, stopped=outcome.stopped, changed=changed, taught=taught))
 
     def _finish(self, run_id: str, status: str, outcome: Outcome | None = None) -> None:
         facts: dict[str, Any] = {"status": status, "finished": now_iso()}
         if outcome is not None:
             facts |= {"last_step": outcome.step, "total_steps": outcome.total_steps}
-            facts["has_result"] = True
+            facts |= {"has_result": True, "learned": outcome.learned}
             # A run that was resumed after its last step has no new numbers.
             facts |= {
                 key: value

@@ -27,7 +27,11 @@ def plan_steps(config: RunConfig, rows: int) -> StepPlan:
     """The plan for `rows` rows that are learned (the ones kept for evaluation not counted)."""
     optimization = config.optimization
     per_epoch = max(1, math.ceil(math.ceil(rows / optimization.batch_size) / optimization.accumulation))
-    total = optimization.max_steps or max(1, math.ceil(per_epoch * optimization.epochs))
+    return plan_of(config, optimization.max_steps or max(1, math.ceil(per_epoch * optimization.epochs)))
+
+
+def plan_of(config: RunConfig, total: int) -> StepPlan:
+    """The plan of a run of so many steps."""
     return StepPlan(
         total=total,
         log_every=max(1, total // LOGGED),

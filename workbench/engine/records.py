@@ -33,7 +33,7 @@ class KeptError(TypedDict):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What `run.json` holds. Times are ISO 8601 in UTC."""
+    """What `run.json` holds. Times are ISO 8601 in UTC; `learned` is whether any weight is another one than at the beginning."""
 
     id: str
     name: str
@@ -52,6 +52,7 @@ class RunRecord:
     eval_loss: Number | None = None
     tokens_per_second: Number | None = None
     has_result: bool = False
+    learned: bool | None = None
     dataset_fingerprint: str | None = None
     base_fingerprint: str | None = None
     versions: dict[str, str] = field(default_factory=dict)

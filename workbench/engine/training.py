@@ -31,16 +31,18 @@ from workbench.data.tokens import TemplateRefusal
 from workbench.data.turns import Message
 from workbench.engine.boundary import ENDINGS, explain, is_out_of_memory, logger
 from workbench.engine.callback import RunCallback
+from workbench.engine.changes import check_same_rows, told
 from workbench.engine.chats import free_memory
 from workbench.engine.checks import check_device, named_layers, refuse
 from workbench.engine.desk import Desk
 from workbench.engine.events import Event, ProblemFound, Sample, Stage, Unanswered
 from workbench.engine.generation import Sampling, generate, kept_random_numbers
 from workbench.engine.hardware import memory, physical_cores
-from workbench.engine.plan import EVALUATION_ROWS, kept_back, memory_estimate, plan_steps
+from workbench.engine.plan import EVALUATION_ROWS, kept_back, memory_estimate, plan_of, plan_steps
 from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
+from workbench.methods.course import Course
 from workbench.models.adapter_targets import ALL, left_out, problems_of_layers
 from workbench.models.generation_settings import read_generation_settings, write_with_ends
 from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
@@ -82,13 +84,14 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended: stopped or not, after which step of how many, with which last numbers."""
+    """How a training ended: stopped or not, after which step of how many, with which last numbers, and whether any weight changed."""
 
     stopped: bool
     step: int
     total_steps: int
     loss: float | None
     eval_loss: float | None
+    learned: bool
 
 
 def train(job: TrainingJob) -> Outcome:
@@ -136,17 +139,20 @@ def train(job: TrainingJob) -> Outcome:
     state = trainer.state
     stopped = job.stop.is_set() and state.global_step < state.max_steps
     last = callback.last
-    return Outcome(stopped, state.global_step, state.max_steps, last.get("loss"), last.get("eval_loss"))
+    numbers = last.get("loss"), last.get("eval_loss")
+    return Outcome(stopped, state.global_step, state.max_steps, *numbers, learned=trainer.learned())
 
 
 def _run(trainer: Any, job: TrainingJob, callback: RunCallback) -> None:
     """Train from the beginning or from the checkpoint; nothing is left to train when that holds the last step."""
     if job.checkpoint is not None:
-        reached = TrainerState.load_from_json(str(job.checkpoint / TRAINER_STATE_NAME))
-        if reached.global_step >= _last_step(trainer):
+        before, course = trainer.go_on(job.checkpoint)
+        _tell_changes(trainer, job, before, course)
+        if course.finished:
             # The trainer looks at its last step only after another one.
             trainer._load_from_checkpoint(str(job.checkpoint))
-            trainer.state, reached.max_steps = reached, reached.global_step
+            trainer.state = TrainerState.load_from_json(str(job.checkpoint / TRAINER_STATE_NAME))
+            trainer.state.max_steps = trainer.state.global_step
             return
     try:
         trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
@@ -156,9 +162,17 @@ def _run(trainer: Any, job: TrainingJob, callback: RunCallback) -> None:
         _save_checkpoint(trainer, callback)  # stopped in the middle of an evaluation: the step itself was whole
 
 
-def _last_step(trainer: Any) -> int:
-    """The trainer's own count of the steps of this run."""
-    return trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
+def _tell_changes(trainer: Any, job: TrainingJob, before: Course, course: Course) -> None:
+    """Say what is different about a run that goes on; its plan of evaluations and checkpoints follows."""
+    check_same_rows(before, len(trainer.train_dataset))
+    text = told(before, course, job.config)
+    if text is not None:
+        job.emit(ProblemFound(text.as_dict()))
+        logger.info("%s", text.to("en"))
+    plan = plan_of(job.config, course.total)
+    trainer.args.logging_steps, trainer.args.save_steps = plan.log_every, plan.save_every
+    if trainer.args.eval_steps is not None:
+        trainer.args.eval_steps = plan.evaluate_every
 
 
 def split(

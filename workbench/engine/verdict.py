@@ -308,7 +308,12 @@ def _plain(text: Text) -> Callable[[Course, RunConfig], Text]:
 
 
 _NEXT: dict[str, Callable[[Course, RunConfig], Text]] = {
-    "nothing_changed": _higher,
+    "nothing_changed": _plain(
+        Text(
+            "The steps were too small for these weights: try a learning rate that is much higher (2e-4 is usual).",
+            "步子太小，权重动不了：请把学习率调高很多（通常为 2e-4）。",
+        )
+    ),
     "broken": _gentler,
     "rising": _lower,
     "not_learning": _higher,

@@ -5,6 +5,7 @@ Knows names and conventions of transformers' `TrainingArguments`; imports neithe
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,8 +72,8 @@ def common_arguments(
         "lr_scheduler_type": steps.scheduler,
         # transformers stops a polynomial fall at 1e-7 and refuses learning rates that are not above that.
         "lr_scheduler_kwargs": {"lr_end": 0.0} if steps.scheduler == "polynomial" else None,
-        # Below 1 it is a share of the run, from 1 on a number of steps.
-        "warmup_steps": steps.warmup_ratio if steps.warmup_ratio < 1 else plan.total,
+        # Below 1 it is a share of the run, rounded up to whole steps; from 1 on it would be a number of steps.
+        "warmup_steps": min(steps.warmup_ratio, math.nextafter(1, 0)),
         "weight_decay": steps.weight_decay,
         "max_grad_norm": steps.max_grad_norm,
         "adam_beta1": steps.adam_beta1,

@@ -71,7 +71,7 @@ class Method(ABC):
 
     @abstractmethod
     def build_trainer(self, parts: Parts) -> Any:
-        """A `transformers.Trainer` that is ready for `train()`.
+        """A `transformers.Trainer` with `trainers.going_on.GoesOn` in front, ready for `train()`.
 
         Raises:
             WorkbenchError: the data leaves nothing to learn.

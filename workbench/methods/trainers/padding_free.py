@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from trl import SFTTrainer
 
+from workbench.methods.trainers.going_on import GoesOn
 from workbench.models.attention import attention, find_packed_attention
 
 IGNORED = -100
@@ -21,7 +22,7 @@ IGNORED = -100
 MOST_LOGITS = 2**27
 
 
-class PaddingFreeTrainer(SFTTrainer):
+class PaddingFreeTrainer(GoesOn, SFTTrainer):
     """An `SFTTrainer` for rows that are encoded and cut already (`input_ids`, `labels`).
 
     The loss of an evaluation is the mean over its learned tokens, whatever the batch size. A run is trained by one process
