@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser import traffic
+
 ROOT = Path(__file__).resolve().parents[2]
 SOON = 60_000  # milliseconds that the browser waits for something that is quick on a quiet computer
 
@@ -111,6 +113,7 @@ def open_page(browser: Any) -> Iterator[Any]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(SOON)
+        traffic.watch(page)
         page.goto(url)
         page.wait_for_selector("button[role=tab]")
         page.wait_for_selector("#chip-run")
@@ -118,6 +121,8 @@ def open_page(browser: Any) -> Iterator[Any]:
 
     yield opened
     for context in contexts:
+        for page in context.pages:
+            traffic.forget(page)
         context.close()
 
 

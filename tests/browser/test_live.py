@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import fill, free_port, show, wait_until
+from tests.browser.traffic import settled
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
 
@@ -46,14 +48,17 @@ def test_a_page_that_watches_a_run_stays_fresh_with_one_small_request_a_second(
     page.wait_for_selector("#run-chart path.train")
     page.click("#run-log-fold > button")
     wait_until(lambda: "training" in page.inner_text("#run-log"))
-    page.wait_for_timeout(4000)  # what the clicks set off is over
+    settled(page, quiet=1.5)  # what the clicks set off is over
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    before, drawn, shown = step(page), page.get_attribute("#run-chart path.train", "d"), page.inner_text("#chip-run")
-    page.wait_for_timeout(4000)
-    assert all("/live?" in url for url in asked) and 2 <= len(asked) <= 6, asked
-    assert step(page) > before
-    assert page.get_attribute("#run-chart path.train", "d") != drawn and page.inner_text("#chip-run") != shown
+
+    def shown() -> list[Any]:
+        return [step(page), page.get_attribute("#run-chart path.train", "d"), page.inner_text("#chip-run")]
+
+    before, began = shown(), time.monotonic()
+    wait_until(lambda: all(now != then for now, then in zip(shown(), before, strict=True)) and len(asked) >= 3)
+    assert all("/live?" in url for url in asked) and len(asked) <= time.monotonic() - began + 2, asked
+    assert step(page) > before[0]
 
 
 def test_the_end_of_a_run_reaches_a_page_on_which_nobody_does_anything(
@@ -64,7 +69,7 @@ def test_the_end_of_a_run_reaches_a_page_on_which_nobody_does_anything(
     run = engine.submit(engine.preset("first-run").config())
     show(page, "run")
     page.wait_for_selector("#run-stop:not([disabled])")
-    page.wait_for_timeout(4000)  # the click on the tab is long over
+    settled(page, quiet=1.5)  # the click on the tab is long over
     engine.finish(run)
     page.wait_for_selector("#run-stop[disabled]")
     assert "Finished" in page.inner_text("#run-status") and "finished" in page.input_value("#run-choice input")
@@ -112,7 +117,7 @@ def test_the_form_says_nothing_before_it_shows_what_was_typed_last_time(
     page.reload()
     show(page, "train")
     wait_until(lambda: page.wait_for_timeout(50) or late)
-    page.wait_for_timeout(2000)
+    settled(page, held=len(late))
     assert page.query_selector("#train-forecast .facts") is None
     for route in late:
         route.continue_()
@@ -140,10 +145,10 @@ def test_an_answer_about_older_values_does_not_outlive_a_newer_one(served: Any, 
     show(page, "train")
     page.click("#fold-adapter > button")
     fill(page, "adapter-rank", "0")
-    page.wait_for_timeout(1500)
+    page.wait_for_selector("#problem-adapter-rank [role=alert]")
     assert late
     late[0].continue_()
-    page.wait_for_timeout(1500)
-    page.wait_for_selector("#problem-adapter-rank [role=alert]")
+    settled(page)
+    assert page.query_selector("#problem-adapter-rank [role=alert]")
     fill(page, "adapter-rank", "8")
     page.wait_for_selector("#problem-adapter-rank [role=alert]", state="detached")

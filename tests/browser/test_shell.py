@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import TABS, choose, fill, free_port, show, wait_until
+from tests.browser.traffic import settled
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
 from workbench.config.run import RunConfig
@@ -101,7 +103,7 @@ def test_the_guide_can_be_closed_stays_closed_and_comes_back(double: Double, ope
     page.wait_for_selector("#guide-next", state="detached")
     page.reload()
     page.wait_for_selector("#chip-run")
-    page.wait_for_timeout(1500)  # nothing comes
+    settled(page)  # and nothing comes
     assert page.query_selector("#guide-next") is None
     page.click("#guide-open")
     page.wait_for_selector("#guide-next")
@@ -123,11 +125,11 @@ def test_the_switch_turns_the_whole_page_chinese_and_loses_nothing_typed(double:
     english = set()
     for tab in TABS:
         show(page, tab)
-        page.wait_for_timeout(700)
+        settled(page)
         for fold in page.query_selector_all(f"#tab-{tab} button.label-wrap:not(.open)"):
             if fold.is_visible():
                 fold.click()
-        page.wait_for_timeout(400)
+        settled(page)
         english |= {
             said for said in page.evaluate(WORDS)
             if re.search("[A-Za-z]{3}", said) and not re.search("[\u4e00-\u9fff]", said)
@@ -249,7 +251,7 @@ def test_a_phone_shows_every_tab_in_two_header_lines_without_scrolling_sideways(
     page = open_page(double.url, lang=lang, width=390)
     for tab in TABS:
         show(page, tab)
-        page.wait_for_timeout(500)
+        settled(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
         box = page.locator(f"#tab-{tab}-button").bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390
@@ -277,12 +279,13 @@ def test_a_long_name_hides_no_step_and_moves_no_window(double: Double, open_page
 
 def test_an_idle_page_asks_once_a_second_and_nobody_else(double: Double, open_page: Any) -> None:
     page = open_page(double.url)
-    page.wait_for_timeout(2500)
+    settled(page)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(4000)
+    began = time.monotonic()
+    wait_until(lambda: page.wait_for_timeout(50) or len(asked) >= 4)
     assert all(url.startswith(double.url) for url in asked)
-    assert len(asked) <= 8
+    assert len(asked) <= 2 * (time.monotonic() - began)
 
 
 def test_the_second_workbench_takes_the_next_port(double: Double, tmp_path: Path) -> None:
@@ -301,8 +304,8 @@ def stays_chosen(page: Any, mine: Path, held: threading.Event) -> None:
     page.set_input_files("#data-upload input[type=file]", str(mine))
     page.wait_for_function("() => document.querySelector('#data-tiles').innerText.includes('36')")  # its tokens
     held.set()
-    page.wait_for_timeout(3000)
-    assert page.input_value("#data-choice input") == "mine"
+    settled(page)  # the late answer came, and where it was shown, the page has looked again
+    page.wait_for_function("() => document.querySelector('#data-choice input').value === 'mine'")
     show(page, "train")
     page.wait_for_function("() => document.querySelector('#field-data-train input').value === 'mine'")
 
