@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch")
 ALIKE = {
     *("arcee", "codegen", "cohere2", "ernie4_5", "glm", "gpt_bigcode", "helium", "hunyuan_v1_dense", "minicpm3"),
     *("ministral", "nemotron", "seed_oss", "deepseek_v2", "dots1", "glm4_moe", "hunyuan_v1_moe", "falcon_mamba"),
+    *("mistral", "gemma", "gemma2", "gptj", "olmo", "granite", "smollm3", "glm4", "exaone4", "stablelm", "starcoder2"),
+    *("qwen2_moe", "granitemoe", "bamba"),
 }
 WALKED = [kind for kind in ARCHITECTURES if kind not in ALIKE]
 # Of each family of builds one is stopped and resumed here; `tests.benchmarks.architectures` does so with all of them.

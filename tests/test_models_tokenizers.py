@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -150,11 +151,13 @@ def test_a_bad_tokenizer_is_not_loaded_and_its_process_is_started_once(tmp_path,
     make_tokenizer(tmp_path)
     write(tmp_path, sound, {"normalizer": sequence("normalizers", SWELL, SWELL, SWELL)})
     started = []
+    monkeypatch.setattr(tokenizer_file, "_verdicts", {})
     real = tokenizer_file.run_probe
     monkeypatch.setattr(tokenizer_file, "run_probe", lambda *args: started.append(args) or real(*args))
-    for _ in range(2):
+    copy = shutil.copytree(tmp_path, tmp_path / "copy")
+    for folder in (tmp_path, tmp_path, copy):
         with pytest.raises(WorkbenchError) as caught:
-            load_tokenizer(tmp_path)
+            load_tokenizer(folder)
         assert caught.value.code == "bad_tokenizer"
     assert len(started) == 1
 
@@ -169,6 +172,7 @@ def test_a_bad_tokenizer_is_not_loaded_and_its_process_is_started_once(tmp_path,
 def test_a_process_that_crashes_condemns_the_tokenizer(tmp_path, sound, monkeypatch, words, code):
     script = tmp_path / "script.py"
     script.write_text(f"import os; print({words}, flush=True); os.abort()")
+    monkeypatch.setattr(tokenizer_file, "_verdicts", {})
     monkeypatch.setattr(tokenizer_probe, "__file__", str(script))
     with pytest.raises(WorkbenchError) as caught:
         check_tokenizer(write(tmp_path, sound, {}))

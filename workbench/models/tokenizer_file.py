@@ -9,6 +9,7 @@ What this cannot see: a tokenizer that behaves with the texts that are tried, an
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from pathlib import Path
@@ -17,7 +18,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.models import tokenizer_probe as probe
 from workbench.models.probing import package_folders, run_probe
-from workbench.models.reading import contained, damaged, model_error
+from workbench.models.reading import contained, damaged, model_error, unreadable
 
 LONGEST_SECONDS = 120  # on the clock, on a computer that is busy
 
@@ -47,14 +48,16 @@ _REASONS = {
 _OUT_OF_MEMORY = "memory allocation of"  # as Rust says it before it gives up
 
 _lock = threading.Lock()
-_verdicts: dict[tuple[str, int, int], str] = {}
+_contents: dict[tuple[str, int, int], str] = {}
+"""Place, time and size of a file, to the hash of what it holds: many models share a tokenizer."""
+_verdicts: dict[str, str] = {}
 
 
 def check_tokenizer(folder: Path) -> None:
     """Refuse a tokenizer.json that can't be read, or hangs, swells or crashes over short texts.
 
     Other kinds of tokenizers are read only when they are loaded. The first call for a file takes a fifth of a second, a
-    second for a large one; any other no time, until the file changes.
+    second for a large one; any other no time, until the file changes, and so for copies of it.
 
     Raises:
         WorkbenchError: (`broken_tokenizer`) it can't be read; (`bad_tokenizer`) it can't be worked with.
@@ -65,15 +68,25 @@ def check_tokenizer(folder: Path) -> None:
     state = path.stat()
     key = (str(path.resolve()), state.st_mtime_ns, state.st_size)
     with _lock:  # so that two who ask at the same time start one process
-        verdict = _verdicts.get(key)
+        if key not in _contents:
+            _contents[key] = _content(path)
+        verdict = _verdicts.get(_contents[key])
         if verdict is None:
             verdict = _try_out(path)
             if verdict is not None:
-                _verdicts[key] = verdict
+                _verdicts[_contents[key]] = verdict
     if verdict == _BROKEN:
         raise damaged(path, code="broken_tokenizer")
     if verdict not in (None, probe.FINE):
         raise _refusal(path, verdict)
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _try_out(path: Path) -> str | None:
