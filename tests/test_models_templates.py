@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import template_zoo
 from tests.tiny_models import TEMPLATE, make_tokenizer
 from workbench.config.errors import WorkbenchError
 from workbench.models import template_probe, templates
@@ -59,6 +60,24 @@ BAD = {
     "a wide number": ("{{ '%09999999999d' % 1 }}", "512 MB"),
     "a long template": ("a" * 1_000_001, "longer than 1,000,000"),
 }
+ROLES = "{% for m in messages %}<{{ m.role }}>"
+USER, ASSISTANT = (
+    "{% if m.role == 'user' %}{{ m.content }}{% endif %}",
+    "{% if m.role == 'assistant' %}{{ m.content }}{% endif %}",
+)
+LOST = {
+    "nothing at all": ("{# nothing #}", "writes nothing"),
+    "blanks": ("{% for m in messages %}\n  {% endfor %}", "writes nothing"),
+    "a wrong key": ("{% for m in messages %}{{ m.value }}{% endfor %}", "writes nothing"),
+    "a loop over another list": ("{% for m in conversations %}{{ m.content }}{% endfor %}", "writes nothing"),
+    "a constant": ("Hello! <|end|>", "everything that a user says"),
+    "roles only": (ROLES + "{% endfor %}", "everything that a user says"),
+    "answers only": (ROLES + ASSISTANT + "{% endfor %}", "everything that a user says"),
+    "other words": (ROLES + "{{ m.content | length }}{% endfor %}", "everything that a user says"),
+    "questions only": (ROLES + USER + "{% endfor %}", "all answers"),
+    "the last question": ("{{ messages[0].content if messages[0].role == 'user' }}", "all answers"),
+    "a key of another library": (ROLES + USER + "{{ m.text }}{% endfor %}", "all answers"),
+}
 ESCAPES = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "{{ messages.__class__.__base__.__subclasses__() }}",
@@ -105,6 +124,17 @@ def test_a_template_that_hangs_or_swells_is_refused_and_its_process_is_gone(name
     began = time.monotonic()
     assert reason in refusal(text)
     assert time.monotonic() - began < 0.05
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_template_that_loses_all_that_is_said_is_refused(name):
+    text, reason = LOST[name]
+    assert reason in refusal(text)
+
+
+@pytest.mark.parametrize("name", sorted(template_zoo.ZOO))
+def test_templates_that_lose_some_words_are_known_by_the_rows_and_not_refused(name):
+    check_template(template_zoo.ZOO[name].template)
 
 
 @pytest.mark.parametrize("escape", ESCAPES)

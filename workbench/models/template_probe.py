@@ -2,7 +2,7 @@
 
 Started as a script, with the template as UTF-8 on its standard input and the folders of jinja2 as its arguments. Imports
 the standard library and jinja2 only, so that it starts in a tenth of a second. Prints READY once it is able to begin,
-and at the end what became of the template: one of FINE, LONG, MEMORY, SLOW and UNSAFE.
+and at the end what became of the template: one of FINE, LONG, MEMORY, SLOW, UNSAFE, EMPTY, DEAF and MUTE.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 READY, FINE, LONG, MEMORY, SLOW, UNSAFE = "ready", "fine", "long", "memory", "slow", "unsafe"
+EMPTY, DEAF, MUTE = "empty", "deaf", "mute"
 
 # Processor time for everything, where the system limits it (not on Windows): a busy computer takes none of it away.
 CPU_SECONDS = 4
@@ -29,16 +30,16 @@ _LONG_TEXT = "A long message, 一段很长的文字。\n" * 500
 CONVERSATIONS: list[list[dict[str, str]]] = [
     [
         {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Hello 你好"},
-        {"role": "assistant", "content": "Hi!"},
+        {"role": "user", "content": "Where is the lighthouse? 灯塔在哪里？"},
+        {"role": "assistant", "content": "Behind the dunes."},
     ],
-    [{"role": "user", "content": "Hello"}],
-    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+    [{"role": "user", "content": "Which harbour?"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which harbour?"}],
     [
         {"role": ("user", "assistant")[turn % 2], "content": f"<think>\nTurn {turn}\n</think>\n\nAnswer {turn}"}
         for turn in range(12)
     ],
-    [{"role": "user", "content": _LONG_TEXT}, {"role": "assistant", "content": _LONG_TEXT}],
+    [{"role": "user", "content": f"Read: {_LONG_TEXT}"}, {"role": "assistant", "content": f"Written: {_LONG_TEXT}"}],
     [{"role": "assistant", "content": ""}],
 ]
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
@@ -104,37 +105,65 @@ def try_out(text: str) -> str:
     """What becomes of a template: compiled, and rendered for every conversation with and without the answer's header.
 
     That it refuses conversations is its good right; only one that does nothing but break the sandbox's rules is UNSAFE.
+    What it renders has to hold the words of at least some conversation: those of the user (or it is DEAF), and the answers
+    (or it is MUTE).
     """
     try:
         template = environment().from_string(text)
-        words = [_render(template, conversation, header) for conversation in CONVERSATIONS for header in (False, True)]
+        done = [
+            (conversation, *_render(template, conversation, header))
+            for conversation in CONVERSATIONS
+            for header in (False, True)
+        ]
     except MemoryError:
         return MEMORY
     except Exception:  # noqa: BLE001 - not a template at all; that is said when a conversation has to be rendered
         return FINE
+    words = [word for _, word, _ in done]
     bad = [word for word in words if word not in (FINE, UNSAFE)]
-    return bad[0] if bad else UNSAFE if FINE not in words else FINE
+    if bad or FINE not in words:
+        return bad[0] if bad else UNSAFE
+    return _loses([(conversation, shown) for conversation, _, shown in done if shown is not None])
 
 
-def _render(template: Any, conversation: list[dict[str, str]], header: bool) -> str:
+def _loses(rendered: list[tuple[list[dict[str, str]], str]]) -> str:
+    """EMPTY, DEAF or MUTE where that is true of all conversations that a template has rendered; else FINE."""
+    if rendered and not any(text.strip() for _, text in rendered):
+        return EMPTY
+    for role, verdict in (("user", DEAF), ("assistant", MUTE)):
+        said = [
+            turn["content"].strip() in text
+            for conversation, text in rendered
+            for turn in conversation
+            if turn["role"] == role and turn["content"]
+        ]
+        if said and not any(said):
+            return verdict
+    return FINE
+
+
+def _render(template: Any, conversation: list[dict[str, str]], header: bool) -> tuple[str, str | None]:
+    """What becomes of one conversation, and its text, where it was rendered."""
     from jinja2.exceptions import SecurityError
 
     values = {"messages": conversation, "tools": None, "documents": None, "add_generation_prompt": header, **TOKENS}
-    began, length = time.process_time(), 0
+    began, length, pieces, whole = time.process_time(), 0, [], False
     try:
         for piece in template.generate(values):
             length += len(piece)
             if length > OUTPUT_CHARACTERS:
-                return LONG
+                return LONG, None
+            pieces.append(piece)
+        whole = True
     except SecurityError:
-        return UNSAFE
+        return UNSAFE, None
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001, S110 - whatever it raises is a refusal
         pass
     if time.process_time() - began > ONE_SECONDS:
-        return SLOW
-    return MEMORY if _peak() > MEMORY_BYTES else FINE
+        return SLOW, None
+    return (MEMORY, None) if _peak() > MEMORY_BYTES else (FINE, "".join(pieces) if whole else None)
 
 
 def _peak() -> int:

@@ -45,6 +45,18 @@ _REASONS = {
         "this model's chat template tries to do what templates must not do",
         "此模型的对话模板试图执行不允许模板执行的操作",
     ),
+    probe.EMPTY: Text(
+        "this model's chat template writes nothing, whatever is said in a conversation",
+        "无论对话内容是什么，此模型的对话模板都不输出任何文字",
+    ),
+    probe.DEAF: Text(
+        "this model's chat template leaves away everything that a user says, so that every question looks the same",
+        "此模型的对话模板会丢掉用户说的所有内容，模型看到的问题全都一样",
+    ),
+    probe.MUTE: Text(
+        "this model's chat template leaves away all answers, so that nothing could be learned from them",
+        "此模型的对话模板会丢掉所有回答，因此学不到任何内容",
+    ),
     _SIZE: Text(
         "this model's chat template is longer than {length} characters", "此模型的对话模板超过 {length} 个字符"
     ).with_(length=f"{MAX_TEMPLATE:,}"),
@@ -56,7 +68,7 @@ _verdicts: dict[str, str] = {}
 
 
 def check_template(text: str) -> None:
-    """Refuse a template that hangs, swells or crashes, or that does nothing but break the sandbox's rules.
+    """Refuse a template that hangs, swells or crashes, does nothing but break the sandbox's rules, or loses all that is said.
 
     The first call for a text takes the start of a small Python (0.2 s; seconds for a bad one), any other no time: what
     became of it is remembered as long as this process lives. A template that refuses conversations is accepted.
