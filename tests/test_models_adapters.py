@@ -78,6 +78,14 @@ def test_what_peft_writes_before_the_names_of_experts_is_not_handed_back_to_it(a
 
 
 HUGE = 10**400
+
+
+def nested(value, depth):
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
 REFUSED = [
     *({key: HUGE} for key in ("r", "lora_alpha", "lora_dropout", "layers_to_transform", "bias", "use_dora", "new")),
     *({key: -HUGE} for key in ("r", "lora_alpha", "lora_dropout")),
@@ -103,6 +111,17 @@ REFUSED = [
     {"rank_pattern": {".*\\.gate_up_proj": 10**6}},
     {"rank_pattern": {".*\\.gate_up_proj": 7}, "r": 5},
     {"x" * 5000: [1]},
+    {"target_modules": [f"p{number}" for number in range(10**6)]},
+    {"layers_to_transform": list(range(5000))},
+    {"layers_to_transform": [0], "layers_pattern": "(a+)+$"},
+    {"r": 10**9},
+    {"r": 4.0},
+    {"lora_alpha": float("inf")},
+    {"lora_alpha": float("nan")},
+    {"lora_dropout": 1},
+    {"trainable_token_indices": {"a": {"b": [1]}}},
+    {"trainable_token_indices": nested({"a": [1]}, 900)},
+    {"new": nested([], 900)},
 ]
 
 
@@ -115,6 +134,26 @@ def test_a_number_with_more_digits_than_python_reads_is_refused(copy):
     path = copy() / "adapter_config.json"
     path.write_text(path.read_text().replace('"r": 4', f'"r": 1{"0" * 5000}'))
     assert code_of(check_adapter, path.parent) == "invalid_json"
+
+
+@pytest.mark.parametrize(
+    "name", ["model.embed_tokens.lora_embedding_A", "model.layers.0.self_attn.q_proj.lora_A.weight"]
+)
+@pytest.mark.parametrize("shape", [[10**9, 0], [0, 4], [0]])
+def test_a_rank_without_numbers_behind_it_is_refused(copy, name, shape):
+    folder = copy(r=10**9, rank_pattern={"q_proj": 4, "gate_up_proj": 8})
+    path = folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    tensors[f"base_model.model.{name}"] = torch.zeros(shape)
+    save_file(tensors, path)
+    assert code_of(check_adapter, folder) == "damaged_weights"
+
+
+def test_a_rank_that_is_a_single_number_is_no_rank(copy):
+    folder = copy()
+    path = folder / "adapter_model.safetensors"
+    save_file({**load_file(path), "base_model.model.model.embed_tokens.lora_embedding_A": torch.tensor(1.0)}, path)
+    check_adapter(folder)
 
 
 def test_a_regular_expression_that_excludes_is_not_run_either(base, tmp_path):

@@ -17,7 +17,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.problems import short
 from workbench.config.text import Text
 from workbench.models.files import TensorHeader, read_tensor_headers
-from workbench.models.reading import contained, read_json_object
+from workbench.models.reading import contained, damaged, read_json_object
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -95,7 +95,9 @@ def check_adapter(folder: Path | str) -> AdapterFiles:
     config = read_json_object(config_path)
     tensors = tuple(read_tensor_headers(weights))
     arguments = _arguments(config)
-    found = AdapterFiles(folder, arguments, tensors, str(config.get("base_model_name_or_path") or ""))
+    if any(tensor.count == 0 for tensor in tensors):  # a rank without numbers behind it
+        raise damaged(weights)
+    found = AdapterFiles(folder, arguments, tensors, str(config.get("base_model_name_or_path") or "")[:_LONGEST_NAME])
     _check_ranks(found)
     _check_names(found)
     if any(isinstance(arguments.get(key), str) for key in ("target_modules", "exclude_modules")):
@@ -142,7 +144,7 @@ def _plain_pattern(key: str) -> str:
 def _check_ranks(found: AdapterFiles) -> None:
     """A rank that the file's tensors don't have would make peft allocate for nothing, or for ever."""
     ranks = [shape[0] for shape in found.targets().values() if len(shape) == 2]
-    ranks += [tensor.shape[0] for tensor in found.tensors if tensor.name.endswith("lora_embedding_A")]
+    ranks += [tensor.shape[0] for tensor in found.tensors if tensor.name.endswith("lora_embedding_A") and tensor.shape]
     stated = {found.arguments["r"], *found.arguments.get("rank_pattern", {}).values()}
     if not ranks:
         raise _error(
@@ -160,7 +162,7 @@ def _check_ranks(found: AdapterFiles) -> None:
 def _check_names(found: AdapterFiles) -> None:
     """Names for as many layers as the file has, and no regular expression beside parameters, which only names tell apart."""
     most = max(_MOST_NAMES, len(found.tensors))
-    for key in _NAMED:
+    for key in (*_NAMED, "layers_to_transform"):
         value = found.arguments.get(key)
         if isinstance(value, (list, dict)) and len(value) > most:
             raise _refused(key, value)
@@ -203,8 +205,8 @@ def _is_pattern(key: str) -> bool:
 
 
 def _indices(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(_is_name(key) and _indices(item) for key, item in value.items())
+    if isinstance(value, dict):  # one list for each of several layers
+        return all(_is_name(key) and isinstance(item, list) and _indices(item) for key, item in value.items())
     return isinstance(value, list) and all(_whole(item) for item in value)
 
 
