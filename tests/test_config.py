@@ -119,6 +119,28 @@ def test_whatever_stands_in_a_config_the_message_is_short_and_can_be_written(val
         assert max(map(len, caught.value.to(lang).splitlines())) < 300
 
 
+DIGITS = [
+    "9" * 400,
+    "-" + "9" * 400,
+    "9" * 10_000,
+    "0x" + "f" * 10_000,
+    "1:" * 5000 + "30",
+    "1e999",
+    "-1e" + "9" * 400,
+    ".inf",
+]
+
+
+@pytest.mark.parametrize("path", ["optimization.learning_rate", "adapter.rank", "data.max_rows", "optimization.seed"])
+@pytest.mark.parametrize("value", [*DIGITS, f"'{'9' * 10_000}'", f"[{'9' * 400}]"], ids=lambda value: value[:12])
+def test_a_number_that_nothing_can_hold_is_one_short_error_at_its_field(path, value):
+    with pytest.raises(WorkbenchError) as caught:
+        RunConfig.parse(with_overrides({}, [f"{path}={value}"]))
+    assert [problem.field for problem in caught.value.problems] == [path]
+    for lang in ("en", "zh"):
+        assert len(caught.value.to(lang)) < 250
+
+
 def test_an_override_whose_name_no_file_can_hold_is_refused_in_words_that_can_be_written():
     with pytest.raises(WorkbenchError) as caught:
         with_overrides({}, [f"epochs{HALF}=3"])

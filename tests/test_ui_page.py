@@ -14,6 +14,7 @@ from tests.ui_double import FakeEngine
 from workbench.bootstrap import ROOT, environment
 from workbench.config.errors import Problem
 from workbench.config.fields import Setting, knobs
+from workbench.config.problems import short
 from workbench.config.registry import options_of
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
@@ -127,6 +128,10 @@ def test_a_shown_config_reads_back_as_itself(form: Form) -> None:
         ("optimization.learning_rate", float("nan")),
         ("optimization.learning_rate", float("inf")),
         ("optimization.learning_rate", -1),
+        ("optimization.learning_rate", 10**400),
+        ("optimization.epochs", -(10**10_000)),
+        ("optimization.batch_size", 10**10_000),
+        ("optimization.max_steps", "9" * 10_000),
         ("optimization.learning_rate", "1e-3"),
         ("optimization.batch_size", 2.5),
         ("optimization.batch_size", True),
@@ -137,7 +142,7 @@ def test_a_shown_config_reads_back_as_itself(form: Form) -> None:
         ("output.name", "x" * 300),
         ("evaluation.questions", "\n".join("abcdefghijklmnopqrstuvwxyz")),
     ],
-    ids=lambda value: str(value)[:20],
+    ids=lambda value: str(short(value))[:20],
 )
 def test_a_wrong_value_is_said_at_its_field_and_starts_nothing(
     page: gr.Blocks, form: Form, path: str, typed: Any

@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.problems import suggestion
+from workbench.config.problems import short, suggestion
 from workbench.config.reading import Damaged, read_text
 from workbench.config.run import RunConfig, put
-from workbench.config.text import Text, same
+from workbench.config.text import Text, same, writable
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets"
 
@@ -165,8 +165,23 @@ def with_overrides(values: dict[str, Any], overrides: list[str]) -> dict[str, An
                     "请写成“分区.键=值”，例如 optimization.epochs=2。",
                 ),
             )
-        put(merged, path.strip(), read_yaml(value, path.strip()))
+        put(merged, path.strip(), _read_override(path.strip(), value))
     return merged
+
+
+def _read_override(path: str, value: str) -> Any:
+    try:
+        return read_yaml(value, path)
+    except WorkbenchError as error:
+        raise WorkbenchError(
+            Text("this value cannot be read: {value}", "无法读取这个值：{value}").with_(value=short(value)),
+            Text(
+                "Write it as a preset does; put a text with special signs into quotes.",
+                "请按预设中的写法填写；含特殊符号的文本请加引号。",
+            ),
+            writable(path),
+            code=error.code,
+        ) from None
 
 
 def dump(config: RunConfig) -> str:

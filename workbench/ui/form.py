@@ -15,6 +15,7 @@ import gradio as gr
 
 from workbench.config.errors import Problem
 from workbench.config.fields import Setting, knobs
+from workbench.config.reading import LARGEST
 from workbench.config.registry import options_of
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
@@ -270,7 +271,7 @@ def read_value(setting: Setting, value: Any) -> Any:
     if setting.optional and value in ("", None):
         return None
     if setting.kind == "number" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) <= LARGEST else value  # what no float holds is refused as it is
     if setting.kind == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
     if setting.kind == "text" and value is None:
