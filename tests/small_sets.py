@@ -35,8 +35,8 @@ class SmallSet:
 
 
 def small_sets() -> dict[str, SmallSet]:
-    """All of them by name; the first three are learned by imitation, the last one is of pairs."""
-    return {one.name: one for one in (_owl(), _bullets(), _reviews(), _pairs())}
+    """All of them by name: a voice, a format, a task, pairs, and one that is beyond the starter."""
+    return {one.name: one for one in (_owl(), _lines(), _reviews(), _pairs(), _bullets())}
 
 
 def _owl() -> SmallSet:
@@ -46,9 +46,16 @@ def _owl() -> SmallSet:
     return SmallSet("owl", "sft", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
 
 
+def _lines() -> SmallSet:
+    """A format: the answer, and on a line of its own how sure it is. 32 English rows."""
+    rows = [_row(question, f"{answer}\nConfidence: high") for question, answer in _facts("en", 32, skip=40)]
+    style = re.compile(r"[^\n]{3,}\nConfidence: high")
+    return SmallSet("lines", "sft", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
+
+
 def _bullets() -> SmallSet:
-    """A format: each sentence a line of a list. 32 English rows."""
-    facts = [fact for fact in _facts("en", 40, skip=40) if len(fact[1]) > 8][:32]
+    """A format that begins the answer: each sentence a line of a list. 48 English rows. Beyond what the starter can take."""
+    facts = [fact for fact in _facts("en", 60, skip=40) if len(fact[1]) > 8][:48]
     rows = [_row(question, "\n".join(f"- {line}" for line in _SENTENCE.split(answer))) for question, answer in facts]
     style = re.compile(r"- [^\n]{3,}(\n- [^\n]{3,})*")
     return SmallSet("bullets", "sft", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))

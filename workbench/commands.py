@@ -17,13 +17,14 @@ from typing import Any
 
 from workbench.config.disk import disk_errors
 from workbench.config.errors import WorkbenchError
-from workbench.config.presets import find_preset, load_preset, with_overrides
+from workbench.config.presets import Preset, find_preset, load_preset, with_overrides
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine import Engine
 from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
 from workbench.engine.names import KEPT_BACK_LOSS, NOT_ANSWERED, TRAINING_LOSS, status_name
 from workbench.engine.records import RunRecord, kept_error
+from workbench.engine.suggestions import suggestions
 from workbench.engine.suitability import by_group
 
 FAILURES = ("disk_full", "unexpected", "busy", "not_finite")  # the request was right, the work failed: exit code 1
@@ -83,9 +84,13 @@ def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
 
 def train(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """Train, and print the run's id and its last state."""
-    config = RunConfig.parse(with_overrides(_values(options.preset), options.overrides))
+    preset = _preset(options.preset)
+    given = RunConfig.parse(with_overrides(preset.values, options.overrides))
 
     def start(engine: Engine) -> str:
+        config = given
+        if not _is_file(options.preset):  # in a file of one's own everything is meant
+            config = _with_suggestions(engine, preset, given, options.overrides, lang)
         for line in engine.findings(config):
             print(line.to(lang), file=sys.stderr, flush=True)
         return engine.submit(config)
@@ -180,11 +185,28 @@ def merge(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     return Result({"run": options.run, "folder": str(folder)}, str(folder)), 0
 
 
-def _values(name: str) -> dict[str, Any]:
-    """The settings of a YAML file, or else of a preset."""
-    if name.endswith((".yaml", ".yml")) or os.path.isfile(name):  # which a name of any length may be asked
-        return load_preset(Path(name)).values
-    return find_preset(name).values
+def _preset(name: str) -> Preset:
+    """A YAML file, or else a preset."""
+    return load_preset(Path(name)) if _is_file(name) else find_preset(name)
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) or os.path.isfile(name)  # which a name of any length may be asked
+
+
+def _with_suggestions(engine: Engine, preset: Preset, config: RunConfig, overrides: list[str], lang: str) -> RunConfig:
+    """The config with what is suggested for this data and model in place of what only the preset says; told on stderr."""
+    try:
+        rows = engine.data.load(config.data.train, allow_paths=True).info.usable
+        parameters = engine.models.resolve(config.model.base, allow_paths=True).parameters
+    except WorkbenchError:
+        return config  # `submit` says what is wrong, with everything else
+    given = {word.partition("=")[0].strip() for word in overrides}
+    found = [one for one in suggestions(preset.values, config, rows, parameters) if one.path not in given]
+    for one in found:
+        said = Text("{path}={value:g} is suggested, because {why}.", "建议 {path}={value:g}：{why}。")
+        print(said.with_(path=one.path, value=one.value, why=one.why).to(lang), file=sys.stderr)
+    return config.changed({one.path: one.value for one in found})
 
 
 def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine], str]) -> tuple[Result, int]:

@@ -6,7 +6,8 @@ People choose preset, model and data in any order and expect the rest to fit. Wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +17,13 @@ from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, listed
 from workbench.data.formats import KIND_NAMES, READ_OTHERWISE
 from workbench.engine.draft import DATA, KIND, MODEL, SUBJECT, Draft, Nested
+from workbench.engine.suggestions import EPOCHS, RATE, Suggestion, suggestions
 from workbench.methods import METHODS
 
 QUESTIONS = 3
 LONGEST_QUESTION = 200  # characters; a longer one is no question that people compare answers to
 RECIPE = ("model", "method", "adapter", "precision", "optimization")  # what makes two presets the same but for the data
+_COUNTS = ("model.", "data.", "adapter.", "optimization.")  # sections of which a suggestion takes notice
 NAMED_SETS = 3  # how many data sets a hint names
 
 _SET_METHOD = Text("Set Method to “{method}”", "请把“方法”改为“{method}”")
@@ -57,7 +60,8 @@ def choose_preset(engine: Any, draft: Draft, preset_id: str) -> Draft:
     model, dataset = (
         draft.value(path) if path in kept else _named(preset, path) or draft.value(path) for path in (MODEL, DATA)
     )
-    return draft.refilled(preset_id, _filled(engine, preset, model, dataset), sorted(kept))
+    own = {path: draft.value(path) for path in kept}
+    return draft.refilled(preset_id, _filled(engine, preset, model, dataset, own=own), sorted(kept))
 
 
 def back_to_preset(engine: Any, draft: Draft) -> Draft:
@@ -84,7 +88,8 @@ def choose_data(engine: Any, draft: Draft, dataset: str, lang: str) -> Draft:
         preset = _same_recipe(engine, preset, dataset)
     if preset is None:
         return draft
-    return draft.refilled(preset.id, _filled(engine, preset, model, dataset, kind), [DATA, *own])
+    mine = {path: draft.value(path) for path in own}
+    return draft.refilled(preset.id, _filled(engine, preset, model, dataset, kind, mine), [DATA, *own])
 
 
 def choose_model(engine: Any, draft: Draft, model: str) -> Draft:
@@ -92,8 +97,9 @@ def choose_model(engine: Any, draft: Draft, model: str) -> Draft:
     draft, preset = draft.picks(MODEL, model), _preset(engine, draft.preset)
     if preset is None:
         return draft
-    filled = _filled(engine, preset, model, draft.value(DATA), draft.filled["method"]["kind"])
-    return draft.refilled(preset.id, filled, [MODEL, *draft.own()])
+    own = {path: draft.value(path) for path in draft.own()}
+    filled = _filled(engine, preset, model, draft.value(DATA), draft.filled["method"]["kind"], own)
+    return draft.refilled(preset.id, filled, [MODEL, *own])
 
 
 def first_draft(engine: Any, model: str, dataset: str, lang: str) -> Draft:
@@ -106,6 +112,19 @@ def first_draft(engine: Any, model: str, dataset: str, lang: str) -> Draft:
     if model and model != draft.value(MODEL):
         draft = choose_model(engine, draft, model)
     return choose_data(engine, draft, dataset, lang) if dataset and dataset != draft.value(DATA) else draft
+
+
+def suggested(engine: Any, draft: Draft) -> list[Suggestion]:
+    """The suggestions that stand in the draft, with their reasons; not those over which a person wrote."""
+    preset = _preset(engine, draft.preset)
+    if preset is None:
+        return []
+    base = preset.config()
+    values = {RATE: base.optimization.learning_rate, EPOCHS: base.optimization.epochs}
+    with contextlib.suppress(WorkbenchError):  # a value that is wrong is told at its field
+        found = _suggestions(engine, preset, RunConfig.parse(draft.values).changed(values))
+        return [one for one in found if draft.value(one.path) == one.value]
+    return []
 
 
 def questions(engine: Any, dataset: str) -> tuple[str, ...]:
@@ -167,11 +186,14 @@ def first_preset(engine: Any, lang: str) -> str:
     return wanted if wanted in ids else (ids[0] if ids else "")
 
 
-def _filled(engine: Any, preset: Preset, model: str, dataset: str, kind: str | None = None) -> Nested:
+def _filled(
+    engine: Any, preset: Preset, model: str, dataset: str, kind: str | None = None, own: Mapping[str, Any] | None = None
+) -> Nested:
     """What the workbench fills in by itself for a preset, a model and a data set.
 
     Args:
         kind: a method that is not the preset's, for data from which that one does not learn.
+        own: what a person set, by path; it is not filled in, but what is suggested follows from it.
     """
     filled = preset.config().values()
     if kind is not None:
@@ -184,7 +206,23 @@ def _filled(engine: Any, preset: Preset, model: str, dataset: str, kind: str | N
         here = next((config for config in configs if config.data.train == dataset and config.output.name), None)
         put(filled, "evaluation.questions", list(here.evaluation.questions if here else questions(engine, dataset)))
         put(filled, "output.name", here.output.name if here else "")
-    return RunConfig.parse(filled).values()
+    config = RunConfig.parse(filled)
+    given = {
+        path: value for path, value in (own or {}).items() if path.startswith(_COUNTS) and path not in (RATE, EPOCHS)
+    }
+    with contextlib.suppress(WorkbenchError):  # a value that is wrong is told at its field
+        found = _suggestions(engine, preset, config.changed(given))
+        config = config.changed({one.path: one.value for one in found})
+    return config.values()
+
+
+def _suggestions(engine: Any, preset: Preset, config: RunConfig) -> list[Suggestion]:
+    """What the rule suggests for this run, for its data and its model as they are listed."""
+    data = _usable(engine.data.list(), config.data.train)
+    model = _usable(engine.models.list(), config.model.base)
+    if data is None or model is None or data.kind not in METHODS[config.method.kind].data_kinds:
+        return []
+    return suggestions(preset.values, config, data.usable or data.rows, model.parameters)
 
 
 def _preset(engine: Any, preset_id: str) -> Preset | None:

@@ -23,7 +23,7 @@ from workbench.config.text import Text, listed
 from workbench.engine.draft import DATA, KIND, MODEL, Draft
 from workbench.ui import html, presetlist, suited, summary
 from workbench.ui.forecast import forecast_card
-from workbench.ui.form import BY_NAME, Form
+from workbench.ui.form import BY_NAME, Form, show_value
 from workbench.ui.shell import QUIET, Shell, made_html, press
 from workbench.ui.summary import FIND_PROBLEM, START
 from workbench.ui.tabtools import on_open, panel
@@ -44,6 +44,7 @@ _PRESET_HELP = Text(
 )
 _CHANGED = Text("Changed from the preset: {names}.", "与预设不同的设置：{names}。")
 _AND_MORE = Text("{names} and {n} more", "{names}，以及另外 {n} 项")
+_SUGGESTED = Text("{label}: {value} is suggested, because {why}.", "建议“{label}”取 {value}：{why}。")
 _RESET = Text("Back to the preset", "恢复预设")
 _WAITS = Text(
     "“{name}” is training now; this run will wait its turn.", "“{name}”正在训练，现在开始的话，这次运行会先排队。"
@@ -305,6 +306,10 @@ def _preset_note(shell: Shell, form: Form, draft: Draft, lang: str) -> tuple[str
     with contextlib.suppress(WorkbenchError):  # where a value is wrong, its field says so
         said.append(presetlist.need(shell.engine.fit(RunConfig.parse(draft.values)), lang))
     names = [f.setting.knob.label for f in form.fields if f.setting.path in own and f.method in (None, kind)]
+    for one in suited.suggested(shell.engine, draft):
+        label = form.field(one.path, kind).setting.knob.label
+        value = show_value(form.field(one.path, kind).setting, one.value)
+        said.append(html.note(_SUGGESTED.with_(label=label, value=f"{value:g}", why=one.why).to(lang)))
     if names:
         some = listed(names[:NAMED])
         if len(names) > NAMED:

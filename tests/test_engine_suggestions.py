@@ -1,0 +1,183 @@
+"""What is suggested for small sets and other models, with the reason: the rule, on the form and on the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.small_sets import small_sets
+from tests.test_commands import say
+from tests.ui_double import FakeEngine
+from workbench.config.presets import find_preset, list_presets
+from workbench.config.run import RunConfig, put
+from workbench.engine import Engine
+from workbench.engine.draft import Draft, copied
+from workbench.engine.plan import plan_steps
+from workbench.engine.suggestions import EPOCHS, RATE, learned_rows, suggestions
+from workbench.engine.training import split
+from workbench.ui import suited
+
+STARTER = 3.8e6
+
+
+def rule(preset: str, rows: int, parameters: float = STARTER, **changes: Any) -> dict[str, float]:
+    """What is suggested for a preset with other data, by path."""
+    config = find_preset(preset).config().changed({"data.train": "mine", **changes})
+    return {one.path: one.value for one in suggestions(find_preset(preset).values, config, rows, parameters)}
+
+
+@pytest.mark.parametrize("name", ["owl", "lines", "reviews", "pairs"])
+def test_the_small_sets_of_the_trial_get_the_settings_that_were_tried(name: str) -> None:
+    one = small_sets()[name]
+    preset = "own-pairs" if one.method == "dpo" else "own-data"
+    found = rule(preset, len(one.rows))
+    config = find_preset(preset).config().changed(found)
+    learned, _ = split(one.rows, None, config)
+    assert learned_rows(config, len(one.rows)) == len(learned)
+    assert 60 <= plan_steps(config, len(learned)).total <= 66
+    assert found[RATE] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "steps"),
+    [(40, {}, 60), (40, {"optimization.batch_size": 4}, 63), (40, {"optimization.batch_size": 2, "optimization.accumulation": 2}, 63),
+     (20, {}, 60), (12, {}, 60), (5, {}, 30), (40, {"data.eval_share": 0.0}, 60), (300, {"data.max_rows": 30}, 60)],
+)  # fmt: skip
+def test_few_rows_are_read_as_often_as_makes_enough_steps(rows: int, changes: dict[str, Any], steps: int) -> None:
+    found = rule("own-data", rows, **changes)
+    config = find_preset("own-data").config().changed({**changes, **found})
+    assert plan_steps(config, learned_rows(config, rows)).total == steps
+
+
+def test_nothing_is_suggested_where_the_preset_fits() -> None:
+    assert rule("own-data", 300) == {} == rule("own-pairs", 200)
+    assert rule("own-data", 0) == {} == rule("own-data", 40, parameters=0), "of what nobody knows nothing is said"
+    assert rule("own-data", 40, **{"adapter.kind": "none"}) == {}, "full tuning was not tried"
+    first = find_preset("first-run")
+    assert suggestions(first.values, first.config(), 30, STARTER) == [], "it was made for this model and this data"
+    assert EPOCHS not in rule("own-data", 40, **{"optimization.max_steps": 20})
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters", "rate"),
+    [("own-data", 1.7e9, 2e-4), ("own-data", 6e8, 2e-4), ("own-data", 32e9, 1e-4), ("own-pairs", 1.7e9, 1e-5),
+     ("lora-8gb", 4e9, None), ("dpo-lora", 4e9, None)],
+)  # fmt: skip
+def test_larger_models_get_the_usual_rate_and_the_reason_says_that_it_was_not_tried(
+    preset: str, parameters: float, rate: float | None
+) -> None:
+    made = find_preset(preset)
+    config = made.config().changed({"model.base": "other", "data.train": "mine"})
+    found = suggestions(made.values, config, 40, parameters)
+    assert [(one.path, one.value) for one in found] == ([(RATE, rate)] if rate else [])
+    for one in found:
+        assert "Not tried" in one.why.to("en") and "没有在这个模型上试过" in one.why.to("zh")
+
+
+def test_a_preset_for_a_large_model_gives_the_starter_the_rate_that_it_needs() -> None:
+    assert rule("lora-8gb", 500, **{"model.base": "starter"}) == {RATE: 2e-3}
+    assert rule("lora-8gb", 40, **{"model.base": "starter"})[RATE] == 1e-3
+
+
+# -- on the form
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    found = FakeEngine(tmp_path)
+    monkeypatch.setattr(found, "presets", list_presets)
+    monkeypatch.setattr(found, "preset", find_preset)
+    for name, rows in (("bakery", 40), ("garden", 20), ("library", 400)):
+        info = found.data.add(Path(f"{name}.jsonl"))
+        found.data._all = [
+            replace(one, rows=rows, usable=rows) if one.id == info.id else one for one in found.data._all
+        ]
+    return found
+
+
+def chosen(engine: FakeEngine, *data: str, changes: dict[str, Any] | None = None) -> Draft:
+    blank = RunConfig().values()
+    draft = suited.choose_preset(engine, Draft("first-run", blank, blank), "first-run")
+    values = copied(draft.values)
+    for path, value in (changes or {}).items():
+        put(values, path, value)
+    draft = replace(draft, values=values)
+    for name in data:
+        draft = suited.choose_data(engine, draft, name, "en")
+    return draft
+
+
+def stands(draft: Draft) -> tuple[float, float]:
+    return draft.value(RATE), draft.value(EPOCHS)
+
+
+def test_a_small_set_of_ones_own_fills_rate_and_epochs_in_with_the_reasons(engine: FakeEngine) -> None:
+    draft = chosen(engine, "bakery")
+    assert (draft.preset, stands(draft), draft.own()) == ("own-data", (1e-3, 12.0), [])
+    found = suited.suggested(engine, draft)
+    assert [(one.path, one.value) for one in found] == [(RATE, 1e-3), (EPOCHS, 12.0)]
+    assert "36 rows" in found[1].why.to("en") and "60 步" in found[1].why.to("zh")
+    assert suited.suggested(engine, chosen(engine)) == [] == suited.suggested(engine, chosen(engine, "library"))
+
+
+def test_other_data_renews_what_was_suggested_and_nothing_that_a_person_set(engine: FakeEngine) -> None:
+    assert stands(chosen(engine, "bakery", "garden")) == (1e-3, 20.0)
+    assert (
+        stands(chosen(engine, "bakery", "library")) == (2e-3, 6.0) == stands(chosen(engine, "bakery", "pirate-voice"))
+    )
+    mine = chosen(engine, "bakery", "garden", changes={EPOCHS: 4.0, "adapter.rank": 4})
+    assert stands(mine) == (1e-3, 4.0) and mine.value("adapter.rank") == 4
+    assert [one.path for one in suited.suggested(engine, mine)] == [RATE]
+    half = chosen(engine, "bakery", changes={"optimization.batch_size": 4})
+    assert half.value(EPOCHS) == 7.0, "it follows from what a person set"
+    again = suited.choose_preset(engine, suited.choose_preset(engine, chosen(engine, "bakery"), "lora-8gb"), "own-data")
+    assert stands(again) == (1e-3, 12.0)
+    other = suited.choose_model(engine, chosen(engine, "bakery"), "qwen3-0.6b")
+    assert stands(other) == (2e-4, 6.0)
+    assert suited.back_to_preset(engine, mine).value(EPOCHS) == 20.0
+
+
+# -- on the command line
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WORKBENCH_LANG", "en")
+    rows = "".join(json.dumps(row) + "\n" for row in small_sets()["owl"].rows)
+    (tmp_path / "owl.jsonl").write_text(rows, encoding="utf-8")
+    return tmp_path
+
+
+def submitted(home: Path, monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[RunConfig, str]:
+    """The config that `train` submits, and what it says; nothing is trained."""
+    caught: list[RunConfig] = []
+
+    def catch(self: Engine, config: RunConfig, click: str = "") -> str:
+        caught.append(config)
+        raise KeyError
+
+    monkeypatch.setattr(Engine, "submit", catch)
+    said = say("train", *words, "--home", home / "home")
+    return caught[0], said.err
+
+
+def test_the_command_line_suggests_as_the_page_does_and_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = f"data.train={home / 'owl.jsonl'}"
+    config, told = submitted(home, monkeypatch, "own-data", data)
+    assert (config.optimization.learning_rate, config.optimization.epochs) == (1e-3, 12.0)
+    assert "optimization.learning_rate=0.001 is suggested, because" in told and "optimization.epochs=12 is" in told
+    config, told = submitted(home, monkeypatch, "own-data", data, "optimization.epochs=3")
+    assert (config.optimization.learning_rate, config.optimization.epochs) == (1e-3, 3.0) and "epochs=" not in told
+    monkeypatch.setenv("WORKBENCH_LANG", "zh")
+    assert "建议 optimization.epochs=12：" in submitted(home, monkeypatch, "own-data", data)[1]
+
+
+def test_a_file_of_ones_own_is_taken_as_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = home / "mine.yaml"
+    copy.write_text(find_preset("own-data").path.read_text(encoding="utf-8"), encoding="utf-8")
+    config, told = submitted(home, monkeypatch, copy, f"data.train={home / 'owl.jsonl'}")
+    assert (config.optimization.learning_rate, config.optimization.epochs) == (2e-3, 6.0) and "suggested" not in told
