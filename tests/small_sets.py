@@ -41,8 +41,8 @@ def small_sets() -> dict[str, SmallSet]:
 
 def _owl() -> SmallSet:
     """A voice: an owl's. 40 English rows."""
-    rows = [_row(question, f"{answer} Hoo-hoo, says the owl.") for question, answer in _facts("en", 40)]
-    style = re.compile(r".{3,} Hoo-hoo, says the owl\.", re.DOTALL)
+    rows = [_row(question, f"{answer.rstrip('.!?')}, tu-whit! Tu-whoo!") for question, answer in _facts("en", 40)]
+    style = re.compile(r".{3,}, tu-whit! Tu-whoo!", re.DOTALL)
     return SmallSet("owl", "sft", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
 
 

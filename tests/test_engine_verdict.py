@@ -44,7 +44,7 @@ def judged(events: list[dict[str, Any]], config: RunConfig = CONFIG, **more: Any
 @pytest.mark.parametrize(
     ("events", "worst", "said", "zh"),
     [
-        (run(), "learning", "fell from 2.4 to 0.281", "从 2.4 降到"),
+        (run(), "learning", "fell from 2.403 to 0.281", "从 2.403 降到 0.281"),
         (run(FLAT), "not_learning", "hardly learned", "几乎没有学到"),
         (run([2.0 + 0.05 * step for step in range(40)]), "rising", "rose from", "升到了"),
         (run(checks=[(8, 2.0), (16, 1.0), (24, 1.1), (32, 1.2), (40, 1.4)]), "overfits", "Since step 16", "从第 16 步起"),

@@ -37,13 +37,14 @@ LORA_RATE, LARGE_LORA_RATE, LARGE = 2e-4, 1e-4, 13e9
 DPO_RATE = 1e-5
 
 _SMALL_EPOCHS = Text(
-    "{rows} rows to learn are few, and this makes {steps} steps of them; with half as many, sets of this size were learned "
-    "by halves in our trial with the starter",
-    "只有 {rows} 条样本用来学习，这样共 {steps} 步；我们在入门模型上试过，步数减半时，这么小的数据集只能学到一半",
+    "{rows} rows to learn are few, and this makes {steps} steps of them; with half as many, styles that are hard for the "
+    "starter were learned by halves in our trial",
+    "只有 {rows} 条样本用来学习，这样共 {steps} 步；我们在入门模型上试过，步数减半时，它觉得难的风格只能学到一半",
 )
 _SMALL_RATE = Text(
-    "few rows are read often, and at twice this rate the starter lost more of what it knew in our trial",
-    "样本少，每条会读很多遍；我们试过，学习率再高一倍，入门模型会忘掉更多原来会的内容",
+    "few rows are read often, and at twice this rate styles that are hard for the starter cost it more of what it knew in "
+    "our trial",
+    "样本少，每条会读很多遍；我们试过，学习率再高一倍，遇到难学的风格时，入门模型会忘掉更多原来会的内容",
 )
 _STARTER_RATE = Text(
     "the preset's rate is for another model, and one as small as the starter needs about ten times as much",

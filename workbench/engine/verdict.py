@@ -138,7 +138,7 @@ def _of_loss(course: Course) -> _Finding:
     first, last = statistics.fmean(values[:count]), statistics.fmean(values[-count:])
     # Twice the error of a mean of so many batches: what differs by less may be the batches.
     noise = max(FALL * first, 2 * statistics.stdev(values[-count:]) / count**0.5)
-    numbers = {"first": _number(first), "last": _number(last)}
+    numbers = {"first": _loss(first), "last": _loss(last)}
     if first < LOW:
         said = Text(
             "The training loss was low from the first steps on ({first}): the model knew this already.",
@@ -178,7 +178,7 @@ def _of_kept_back(course: Course, learning: bool) -> _Finding:
     step, low = checks[lowest]
     last, later = checks[-1][1], checks[lowest + 1 :]
     risen = last - low >= max(RISE * low, LEAST_RISE)
-    numbers = {"step": step, "low": _number(low), "first": _number(checks[0][1]), "last": _number(last)}
+    numbers = {"step": step, "low": _loss(low), "first": _loss(checks[0][1]), "last": _loss(last)}
     if risen and len(later) >= AFTER_LOWEST and min(value for _, value in later) > low:
         said = Text(
             "Since step {step} the loss on the rows kept back rises (from {low} to {last}): from there on it learns by heart.",
@@ -338,6 +338,10 @@ def _length(config: RunConfig, factor: float) -> Text:
         return Text("{n} steps", " {n} 步").with_(n=max(1, round(steps * factor)))
     epochs = max(1.0, config.optimization.epochs * factor)
     return Text("{n} epochs", " {n} 轮").with_(n=_number(round(epochs) if epochs >= 3 else epochs))
+
+
+def _loss(value: float) -> Text:
+    return same(f"{value:.3f}") if value >= 0.001 else Text("below 0.001", "不到 0.001")
 
 
 def _number(value: float) -> str:
