@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -328,6 +329,16 @@ def test_the_guide_offers_a_way_on_from_a_run_that_failed(engine: FakeEngine, st
 
 
 # -- the whole ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_guide_lets_those_pass_who_bring_data_of_their_own(engine: FakeEngine) -> None:
+    infos, record = engine.data.list(), engine.run(engine.submit(engine.preset("first-run").config()))
+    shipped = next(info.id for info in infos if info.shipped)
+    own = [*infos, replace(infos[0], id="mine", shipped=False)]
+    assert guide.aside({}, None, "mine", own)
+    assert not guide.aside({}, None, shipped, own) and not guide.aside({}, None, "", own)
+    for memory, found in (({"at": 2}, None), ({"asked_for": True}, None), ({}, record)):
+        assert not guide.aside(memory, found, "mine", own)
 
 
 def test_tabs_are_found_in_their_order() -> None:

@@ -8,6 +8,7 @@ the guide also follows people who do a step by themselves, survives a reload, an
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,24 +134,28 @@ def bind(shell: Shell) -> None:
     kept, seen, button, action = ours["kept"], ours["seen"], ours["button"], ours["action"]
     shown = [ours["row"], ours["said"], button, seen]
 
-    def refresh(memory: dict, run_id: str, last: str, request: gr.Request) -> Any:
-        return _shown(shell, memory, run_id, last, shell.lang(request))
+    known = [kept, shell.run, shell.dataset]
 
-    def first(memory: dict, run_id: str, request: gr.Request) -> Any:
-        return _shown(shell, memory, run_id, None, shell.lang(request))
+    def refresh(memory: dict, run_id: str, dataset: str, last: str, request: gr.Request) -> Any:
+        return _shown(shell, memory, run_id, dataset, last, shell.lang(request))
 
-    def reopen(memory: dict) -> Any:
-        return {"at": memory.get("at", 1) if memory.get("at", 1) < STEPS else 1, "closed": not memory.get("closed")}
+    def first(memory: dict, run_id: str, dataset: str, request: gr.Request) -> Any:
+        return _shown(shell, memory, run_id, dataset, None, shell.lang(request))
+
+    def reopen(memory: dict, run_id: str, dataset: str) -> Any:
+        closed = memory.get("closed") or aside(memory, _record(shell, run_id), dataset, shell.engine.data.list())
+        at = memory.get("at", 1) if memory.get("at", 1) < STEPS else 1
+        return {"at": at, "closed": not closed, "asked_for": bool(closed)}
 
     shell.live.piece("guide-progress", lambda run_id, lang: _progress(shell, run_id))
-    shell.on_tick(refresh, [kept, shell.run, seen], shown)
-    shell.page.load(shell.safe(first), [kept, shell.run], shown, **QUIET)
+    shell.on_tick(refresh, [*known, seen], shown)
+    shell.page.load(shell.safe(first), known, shown, **QUIET)
     ours["close"].click(lambda memory: {**memory, "closed": True}, kept, kept, **QUIET).then(
-        shell.safe(first), [kept, shell.run], shown, **QUIET
+        shell.safe(first), known, shown, **QUIET
     )
     if "guide.open" in shell.shared:
-        shell.shared["guide.open"].click(reopen, kept, kept, **QUIET).then(
-            shell.safe(first), [kept, shell.run], shown, **QUIET
+        shell.shared["guide.open"].click(shell.safe(reopen), known, kept, **QUIET).then(
+            shell.safe(first), known, shown, **QUIET
         )
     fill, filled = shell.shared["train.fill"]
     begin, given, started = shell.shared["train.begin"]
@@ -174,7 +179,7 @@ def bind(shell: Shell) -> None:
     )
     clicked = clicked.then(None, action, None, js=f"async name => {{ if (name === 'train') await ({FIND_PROBLEM})() }}")
     clicked = clicked.then(None, action, None, js=_ASK_JS % {"examples": json.dumps(EXAMPLES)})
-    clicked.then(shell.safe(first), [kept, shell.run], shown, **QUIET)
+    clicked.then(shell.safe(first), known, shown, **QUIET)
     target = shell.shared["chat.tab"]["target"]
     target.change(shell.safe(lambda memory, opened: _heard(shell, memory, opened)), [kept, target], kept, **QUIET)
 
@@ -183,7 +188,8 @@ def step_of(memory: dict[str, Any], record: Any) -> Step | None:
     """Where the reader is; None when the guide is closed.
 
     Args:
-        memory: what the browser remembers: `at` (the step before the first run, or 5), `asked`, `closed`, `run`.
+        memory: what the browser remembers: `at` (the step before the first run, or 5), `asked`, `closed`, `run`, and
+            `asked_for` when the guide was opened by its button.
         record: the run that the page looks at, or None.
     """
     if memory.get("closed"):
@@ -199,10 +205,22 @@ def step_of(memory: dict[str, Any], record: Any) -> Step | None:
     return _FAILED
 
 
-def _shown(shell: Shell, memory: dict[str, Any], run_id: str, last: str | None, lang: str) -> Any:
+def aside(memory: dict[str, Any], record: Any, dataset: str, infos: Iterable[Any]) -> bool:
+    """Whether the guide lets somebody pass who came with data of their own, and has not asked for it.
+
+    Its first click would put the example in the place of what they chose.
+    """
+    if record is not None or memory.get("at", 1) > 1 or memory.get("asked_for"):
+        return False
+    return any(info.id == dataset and not info.shipped for info in infos)
+
+
+def _shown(shell: Shell, memory: dict[str, Any], run_id: str, dataset: str, last: str | None, lang: str) -> Any:
     memory = memory if isinstance(memory, dict) else {}
     record = _record(shell, run_id)
     step = step_of(memory, record)
+    if step is _START and aside(memory, record, dataset, shell.engine.data.list()):
+        step = None
     key = repr((step and (step.number, step.action, step.sentence.en), record and record.id, lang))
     if key == last:
         return gr.skip()
