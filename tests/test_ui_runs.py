@@ -15,6 +15,7 @@ from tests.ui_double import FakeEngine
 from workbench.config.text import Text
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS, TRAINING_LOSS
 from workbench.ui import chart, runhtml
+from workbench.ui.conversation import BASE, TUNED, Conversation, Turn
 from workbench.ui.runview import RunView
 from workbench.ui.tabs import chat, export
 
@@ -41,7 +42,7 @@ def test_the_chat_says_which_step_answers_while_it_trains_and_nothing_of_it_afte
 ) -> None:
     made = training.shell.live.make("chat-tuned-name", training.run, lang)
     assert now in made and after not in made
-    talk = chat.Conversation()
+    talk = Conversation()
     request = SimpleNamespace(headers={"accept-language": lang})
     asked = (talk, training.run, "Sky?", "", 0.0, 1.0, 64, request)
     told = [frame[2] for frame in chat._answerer(training.shell)(*asked)]
@@ -50,6 +51,17 @@ def test_the_chat_says_which_step_answers_while_it_trains_and_nothing_of_it_afte
     made = training.shell.live.make("chat-tuned-name", training.run, lang)
     assert "350" not in made and after in made
     assert [frame[2] for frame in chat._answerer(training.shell)(*asked)][-1] == ""
+
+
+def test_a_trained_model_does_not_go_on_from_what_it_said_in_the_middle_of_its_training() -> None:
+    talk = Conversation()
+    talk.turns = [
+        Turn("Sky?", {BASE: "Blue.", TUNED: "Arrr blu"}, in_training=True),
+        Turn("Sea?", {TUNED: "Arr, blue."}),
+    ]
+    asked = {now: [said["content"] for said in talk.messages(TUNED, "And?", in_training=now)] for now in (True, False)}
+    assert asked[True] == ["Sky?", "Arrr blu", "Sea?", "Arr, blue.", "And?"]
+    assert asked[False] == ["Sea?", "Arr, blue.", "And?"]
 
 
 def test_a_long_name_is_shortened_and_the_step_stands_beside_it(training: Any) -> None:

@@ -21,10 +21,14 @@ _APART = "\u200b"  # a space without width
 
 @dataclass
 class Turn:
-    """A question and what each side answered; a side without an entry was not asked, or was stopped before a word."""
+    """A question and what each side answered; a side without an entry was not asked, or was stopped before a word.
+
+    `in_training`: the tuned side answered in the middle of its training.
+    """
 
     question: str
     answers: dict[str, str] = field(default_factory=dict)
+    in_training: bool = False
 
 
 class Conversation:
@@ -63,12 +67,16 @@ class Conversation:
         self.halt()
         self.turns = []
 
-    def messages(self, side: str, question: str, system: str = "") -> list[dict[str, str]]:
-        """What one side is asked: the system prompt, its own earlier turns, and the new question."""
+    def messages(self, side: str, question: str, system: str = "", in_training: bool = False) -> list[dict[str, str]]:
+        """What one side is asked: the system prompt, its own earlier turns, and the new question.
+
+        Args:
+            in_training: whether it still trains. A model that has learned does not go on from what it said half-way.
+        """
         said = [{"role": "system", "content": system.strip()}] if system.strip() else []
         for turn in self.turns:
             answer = turn.answers.get(side, "")
-            if answer.strip():
+            if answer.strip() and (in_training or not turn.in_training):
                 said += [_message("user", turn.question), _message("assistant", answer)]
         return [*said, _message("user", question)]
 

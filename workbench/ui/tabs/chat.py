@@ -54,8 +54,8 @@ _TUNED = Text("Tuned: {name}", "训练后：{name}")
 _LEARNS = Text("In training: {name}", "训练中：{name}")
 _ANSWERS_NOW = Text("step {step} of {total} answers now", "现在由第 {step} / {total} 步的模型回答")
 _CAME_AT = Text(
-    "This answer came at about step {step} of {total}, in the middle of the training. Ask again later to hear what changed.",
-    "这个回答大约来自第 {step} / {total} 步的模型，训练还在进行。稍后再问一次，听听有什么变化。",
+    "This answer came at about step {step} of {total}, in the middle of the training. Clear the chat and ask again later to hear what changed.",
+    "这个回答大约来自第 {step} / {total} 步的模型，训练还在进行。稍后清空对话再问一次，听听有什么变化。",
 )
 _NOTHING_SAID = Text(
     "Write a question below, or click one of those offered. The answer appears here.",
@@ -215,7 +215,8 @@ def _turn(
 ) -> Iterator[Any]:
     turn, drawn = Turn(question), 0.0
     asked = sides(shell.engine, state.target)
-    prompts = {side: state.messages(side, question, system) for side in asked}
+    turn.in_training = _trains(shell.engine.status(), state.target)
+    prompts = {side: state.messages(side, question, system, turn.in_training) for side in asked}
     state.turns.append(turn)
     yield _frame(state, gr.Button(interactive=False), gr.Button(interactive=True), "")
     told: Any = ""
