@@ -250,6 +250,14 @@ class FakeEngine:
             self._advance(run := self._get(run_id))
             return run.events[after:]
 
+    def damage(self, run_id: str) -> list[Text]:
+        """What of a run's files cannot be read."""
+        return []
+
+    def delete_model(self, model_id: str) -> None:
+        """Forget a model."""
+        self.models.delete(model_id)
+
     def asking(self, run_id: str) -> tuple[tuple[str, ...], int | None]:
         """What it is asked, and how often."""
         return tuple(self._get(run_id).config.evaluation.questions), 35

@@ -43,6 +43,10 @@ class FakeModels:
             code="unknown_model",
         )
 
+    def delete(self, model_id: str) -> None:
+        """Forget a model."""
+        self._all = [info for info in self._all if info.id != model_id]
+
 
 class FakeData:
     """Shipped sets in both languages and a preference set; `add` registers a file without reading it."""

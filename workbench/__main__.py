@@ -98,7 +98,7 @@ def _parser(lang: str) -> Parser:
     _presets(add("presets", Text("list, show or copy presets", "列出、查看或复制预设")))
     _train(add("train", Text("train from a preset or a YAML file", "用预设或 YAML 文件训练")))
     _runs(add("runs", Text("list, show or delete runs", "列出、查看或删除运行")))
-    _models(add("models", Text("list base models, or add a folder", "列出基座模型，或添加模型文件夹")))
+    _models(add("models", Text("list, add or delete base models", "列出、添加或删除基座模型")))
     _data(add("data", Text("list data sets, or look into a file", "列出数据集，或检查数据文件")))
     _resume(add("resume", Text("go on with a run from its last checkpoint", "从最近的检查点继续运行")))
     _chat(add("chat", Text("talk to a model or to what a run made", "与模型或运行的结果聊天")))
@@ -149,6 +149,11 @@ def _models(models: Parser) -> None:
     add("add", Text("add a folder that lies elsewhere", "添加位于别处的模型文件夹")).add(
         "folder", type=Path, metavar="DIR", help=text
     )
+    text = Text("the model's id", "模型的 ID")
+    delete = Text(
+        "remove a model's folder; one that was added is only forgotten", "删除模型文件夹；添加的模型只会移出列表"
+    )
+    add("delete", delete).add("model", metavar="MODEL", help=text)
 
 
 def _data(data: Parser) -> None:

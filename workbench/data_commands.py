@@ -34,8 +34,11 @@ def data(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         return Result({"deleted": options.data}, options.data), 0
     rows, sets = [], []
     for info in engine.data.list():
-        problem = info.problem.to(lang) if info.problem else None
-        rows.append(f"{info.id}  {info.name.to(lang)}  {problem or f'{info.format}, {info.rows}, {size(info.size)}'}")
+        damage = info.problem or info.lost
+        problem = damage.to(lang) if damage else None
+        words = [info.id, info.name.to(lang)]
+        words += [f"{info.format}, {info.rows}, {size(info.size)}"] * (info.problem is None)
+        rows.append("  ".join([*words, *([problem] if problem else [])]))
         facts = {name: getattr(info, name) for name in ("id", "format", "kind", "rows", "usable", "shipped")}
         sets.append({**facts, "name": info.name.to(lang), "problem": problem})
     return Result({"data": sets}, "\n".join(rows)), 0

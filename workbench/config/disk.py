@@ -6,11 +6,12 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, size
 
 ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,95}$")
+DELETED, MAKING = ".deleted", ".making"
+SYSTEM_FILES = ("Thumbs.db", "desktop.ini")  # what Windows leaves in folders that somebody looked at
+LEFT_SECONDS = 3600.0  # after which nobody works on it any more
+LEFTOVERS = (DELETED, MAKING, ".tmp", ".part")  # endings of hidden names of what is being made or removed
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -137,6 +142,50 @@ def free_bytes(path: Path) -> int:
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def remove(path: Path) -> None:
+    """Take a file, a folder with all that is in it, or a link (not what it leads to) off the disk, as far as that goes."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()
+
+
+def hide(path: Path) -> Path:
+    """Take what is to be removed out of its list in one step, so that a kill on the way leaves no half of it there.
+
+    Returns:
+        where it lies now, for `remove`.
+
+    Raises:
+        WorkbenchError: the disk does not let it go.
+    """
+    gone = path.with_name(f".{secrets.token_hex(4)}{DELETED}")
+    with disk_errors(path):
+        path.rename(gone)
+    return gone
+
+
+def sweep(folder: Path, age: float = 0.0) -> None:
+    """Remove what was half-made or half-deleted in a folder when a process ended. Only for who holds the home.
+
+    Args:
+        age: seconds since it was changed, for folders into which also a command writes that does not hold the home.
+    """
+    for rest in entries(folder):
+        with suppress(OSError):
+            if rest.name.startswith(".") and rest.suffix in LEFTOVERS and rest.lstat().st_mtime <= time.time() - age:
+                remove(rest)
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where there is no folder, or where it may not be looked into."""
+    try:
+        return sorted(folder.iterdir(), key=lambda path: path.name.lower())
+    except OSError:
+        return []
 
 
 def slug(text: str, fallback: str = "unnamed") -> str:

@@ -28,6 +28,8 @@ LARGEST = 1e100  # a number beyond is none that anybody measured, and would over
 
 Shape = TypeVar("Shape")
 
+NO_FOLDER = Text("it is no folder", "它不是文件夹")
+
 
 class Damaged(WorkbenchError):
     """A file that does not hold what it should.
@@ -179,5 +181,5 @@ def _wrong(error: ValidationError) -> Text:
         )
     problem = problems_of(error, BaseModel)[0]
     if not problem.field:
-        return problem.message
+        return Text("it holds no JSON object", "内容不是 JSON 对象")
     return Text("{field}: {what}", "{field}：{what}").with_(field=problem.field, what=problem.message)

@@ -10,29 +10,38 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import os
-import re
 import secrets
-import shutil
 import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from workbench.config.disk import disk_errors, disk_full, free_bytes, slug, write_atomically, write_json
+from workbench.config.disk import (
+    LEFT_SECONDS,
+    MAKING,
+    disk_errors,
+    disk_full,
+    entries,
+    free_bytes,
+    hide,
+    remove,
+    slug,
+    sweep,
+    write_atomically,
+    write_json,
+)
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text, listed, same
+from workbench.config.text import Text, listed, same, writable
 from workbench.data.files import SUFFIXES, parse_rows, read_data
 from workbench.data.formats import FORMATS, Example, Inspection, inspect_rows
+from workbench.data.noted import COUNTED, ID, META, is_shown, no_set, read_meta, text_of
 from workbench.data.sets import DatasetInfo, Loaded
 
 __all__ = ["DataLibrary", "DatasetInfo", "Examples", "Loaded"]
 
-ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 SHIPPED = Path(__file__).parent / "shipped"
-META = "meta.json"
 
 # All own sets together: anyone who can open the page can upload.
 MAX_LIBRARY_BYTES = 4 * 1024**3
@@ -66,7 +75,7 @@ class DataLibrary:
     def list(self) -> Infos:
         """All sets: the shipped ones, then the user's by name."""
         shipped = [self._info(path, path.stem) for path in sorted(self._shipped.glob("*.jsonl"))]
-        own = [self._own_info(folder) for folder in self._own_folders()]
+        own = [self._own_info(name, place) for name, place in self._own().items()]
         return shipped + sorted(own, key=lambda info: (str(info.name).lower(), info.id))
 
     def info(self, id_or_path: str, allow_paths: bool = False) -> DatasetInfo:
@@ -140,34 +149,37 @@ class DataLibrary:
             )
         counts = _counts(_inspected(read_data(path), path, name), _stamp(path))
         with self._lock, disk_errors(path):
-            write_json(path.parent / META, self._meta(path) | counts | {"read_as": name})
+            write_json(path.parent / META, _known(self._meta(path)) | counts | {"read_as": name})
             self._infos.pop(path, None)
             self._loaded.pop(path, None)
         return self._info(path, dataset_id)
 
     def delete(self, dataset_id: str) -> None:
-        """Remove one of the user's sets."""
-        path = self.resolve(dataset_id)
-        if not self._is_own(path):
+        """Remove one of the user's sets, be it whole or not."""
+        place = self._own().get(dataset_id)
+        if place is None:
             raise WorkbenchError(
                 Text(
                     "the data set {name} belongs to the workbench and stays", "数据集 {name} 是随附的，不能删除"
-                ).with_(name=dataset_id),
+                ).with_(name=self.resolve(dataset_id).stem),
                 code="shipped",
             )
-        with self._lock, disk_errors(path):
-            # Out of sight in one step, so that a crash in the middle leaves no half set in the list.
-            trash = self._folder / f".deleted-{secrets.token_hex(4)}"
-            path.parent.rename(trash)
-            self._infos.pop(path, None)
-            self._loaded.pop(path, None)
-            shutil.rmtree(trash, ignore_errors=True)
+        with self._lock:
+            gone = hide(place)
+            for path in [path for path in (*self._infos, *self._loaded) if path.parent == place]:
+                self._infos.pop(path, None)
+                self._loaded.pop(path, None)
+        remove(gone)
+
+    def sweep(self) -> None:
+        """Remove what was half-made or half-deleted when a process ended. Only for who holds the home."""
+        sweep(self._folder, LEFT_SECONDS)
 
     def _store(self, data: bytes, suffix: str, name: str, inspection: Inspection) -> DatasetInfo:
         with self._lock, disk_errors(self._folder / "x"):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._check_room(len(data))
-            draft = self._folder / f".new-{secrets.token_hex(4)}"
+            draft = self._folder / f".{secrets.token_hex(4)}{MAKING}"
             draft.mkdir()
             try:
                 file = draft / f"data{suffix}"
@@ -176,12 +188,12 @@ class DataLibrary:
                 write_json(draft / META, meta | _counts(inspection, _stamp(file)))
                 dataset_id = self._move_in(draft, name)
             except BaseException:
-                shutil.rmtree(draft, ignore_errors=True)
+                remove(draft)
                 raise
-        return self._own_info(self._folder / dataset_id)
+        return self._own_info(dataset_id, self._folder / dataset_id)
 
     def _check_room(self, size: int) -> None:
-        used = sum(path.stat().st_size for folder in self._own_folders() if (path := self._data_file(folder)))
+        used = sum(_stamp(path)[0] for folder in self._own().values() if (path := self._data_file(folder)))
         if used + size > MAX_LIBRARY_BYTES:
             raise WorkbenchError(
                 Text(
@@ -201,24 +213,22 @@ class DataLibrary:
         while True:
             dataset_id = base if number == 1 else f"{base}-{number}"
             target = self._folder / dataset_id
-            if not target.exists() and not target.is_symlink() and not (self._shipped / f"{dataset_id}.jsonl").exists():
+            if not os.path.lexists(target) and not (self._shipped / f"{dataset_id}.jsonl").exists():
                 draft.rename(target)
                 return dataset_id
             number += 1
 
-    def _own_folders(self) -> Paths:
-        if not self._folder.is_dir():
-            return []
-        folders = (path for path in self._folder.iterdir() if ID.match(path.name))
-        return sorted(path for path in folders if path.is_dir() and not path.is_symlink())
+    def _own(self) -> dict[str, Path]:
+        """Everything that lies in the home's folder of data sets, by its id, which is also there for what is no set."""
+        return {writable(path.name): path for path in entries(self._folder) if is_shown(path)}
 
     def _data_file(self, folder: Path) -> Path | None:
         """The data file in a set's folder: the one file of a known kind beside meta.json."""
-        if folder.is_symlink() or not folder.is_dir():
+        if os.path.islink(folder):
             return None
-        for path in sorted(folder.iterdir()):
+        for path in entries(folder):
             known = path.suffix.lower() in SUFFIXES and path.name != META and not path.name.startswith(".")
-            if known and path.is_file() and not path.is_symlink():
+            if known and os.path.isfile(path) and not os.path.islink(path):
                 return path
         return None
 
@@ -230,16 +240,12 @@ class DataLibrary:
             return path.parent.name
         return path.stem if path.parent == self._shipped else None
 
-    def _own_info(self, folder: Path) -> DatasetInfo:
-        path = self._data_file(folder)
-        if path is not None:
-            return self._info(path, folder.name)
-        missing = WorkbenchError(
-            Text("the data file of {name} is missing", "数据集 {name} 的数据文件缺失").with_(name=folder.name),
-            Text("Delete the data set and add it again.", "请删除该数据集后重新添加。"),
-            code="no_file",
-        )
-        return DatasetInfo(folder.name, same(folder.name), None, "", "", 0, False, folder, problem=missing)
+    def _own_info(self, dataset_id: str, place: Path) -> DatasetInfo:
+        path = self._data_file(place)
+        if path is not None and ID.match(place.name):
+            return self._info(path, dataset_id)
+        problem = no_set(place)
+        return DatasetInfo(dataset_id, same(dataset_id), None, "", "", 0, False, place, problem=problem)
 
     def _info(self, path: Path, dataset_id: str) -> DatasetInfo:
         """The entry of a data file: remembered, else from meta.json, else by reading the file."""
@@ -248,8 +254,9 @@ class DataLibrary:
             held = self._infos.get(path)
         if held is None or held[0] != stamp:
             meta = self._meta(path)
-            if (meta.get("size"), meta.get("mtime_ns")) != stamp or not _complete(meta):
-                meta |= self._count_again(path, stamp, meta)
+            if (meta.get("size"), meta.get("mtime_ns")) != stamp or not meta.keys() >= COUNTED:
+                lost = meta.pop("lost", None)  # made good below
+                meta |= {**self._count_again(path, stamp, meta), "lost": lost}
             held = (stamp, self._entry(path, dataset_id, meta))
             with self._lock:
                 self._infos[path] = held
@@ -270,30 +277,26 @@ class DataLibrary:
         return counts
 
     def _meta(self, path: Path) -> dict[str, Any]:
-        file = path.parent / META if self._is_own(path) else path.with_name(f"{path.stem}.{META}")
-        if self._id_of(path) is None or file.is_symlink():
+        if self._id_of(path) is None:
             return {}
-        try:
-            meta = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return meta if isinstance(meta, dict) else {}
+        return read_meta(path.parent / META if self._is_own(path) else path.with_name(f"{path.stem}.{META}"))
 
     def _entry(self, path: Path, dataset_id: str, meta: dict[str, Any]) -> DatasetInfo:
         own_name = self._id_of(path) or path.name
         return DatasetInfo(
             id=dataset_id,
-            name=_text(meta.get("name")) or same(own_name),
-            about=_text(meta.get("about")),
-            kind=str(meta["kind"]),
-            format=str(meta["format"]),
+            name=text_of(meta.get("name")) or same(own_name),
+            about=text_of(meta.get("about")),
+            kind=meta["kind"],
+            format=meta["format"],
             rows=meta["rows"],
             shipped=path.parent == self._shipped,
             path=path,
             usable=meta["usable"],
             size=_stamp(path)[0],
-            lang=meta["lang"] if isinstance(meta.get("lang"), str) else None,
-            problem=meta.get("problem") if isinstance(meta.get("problem"), WorkbenchError) else None,
+            lang=meta.get("lang"),
+            problem=meta.get("problem"),
+            lost=meta.get("lost"),
         )
 
     def _read(self, path: Path, dataset_id: str) -> Loaded:
@@ -332,6 +335,11 @@ def _read_as(meta: dict[str, Any]) -> str | None:
     return chosen if isinstance(chosen, str) and chosen in FORMATS else None
 
 
+def _known(meta: dict[str, Any]) -> dict[str, Any]:
+    """What a file can hold of what is noted."""
+    return {key: value for key, value in meta.items() if key != "lost"}
+
+
 def _stamp(path: Path) -> Stamp:
     """Size and time of a file: what tells that it was changed."""
     try:
@@ -354,20 +362,6 @@ def _counts(inspection: Inspection, stamp: Stamp) -> dict[str, Any]:
         "size": stamp[0],
         "mtime_ns": stamp[1],
     }
-
-
-def _complete(meta: dict[str, Any]) -> bool:
-    """Whether a meta.json carries counts of the right types (people edit it to change the name)."""
-    words = all(isinstance(meta.get(key), str) for key in ("format", "kind"))
-    return words and all(type(meta.get(key)) is int for key in ("rows", "usable"))
-
-
-def _text(value: Any) -> Text | None:
-    if isinstance(value, str) and value:
-        return same(value)
-    if isinstance(value, dict) and isinstance(value.get("en"), str) and isinstance(value.get("zh"), str):
-        return Text(value["en"], value["zh"])
-    return None
 
 
 def _clean_name(name: str) -> str:

@@ -34,6 +34,7 @@ class DatasetInfo:
     size: int = 0
     lang: str | None = None
     problem: WorkbenchError | None = None
+    lost: WorkbenchError | None = None  # what was noted of a set that is usable all the same
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from workbench.engine.lease import Lease
 from workbench.engine.lock import HomeLock
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
-from workbench.engine.runs import RunStore, now_iso
+from workbench.engine.runs import RunStore, now_iso, still_active
 from workbench.engine.suitability import Fit, suits
 from workbench.engine.views import Status
 from workbench.engine.worker import Worker
@@ -68,6 +68,8 @@ class Engine:
         self._views = views.Views(self.models, self.data)
         self._merging = ""  # the run whose model folder is being made
         if not read_only:
+            self.data.sweep()
+            self.models.sweep()
             self.store.recover()
 
     def close(self) -> None:
@@ -113,6 +115,21 @@ class Engine:
     def coloured(self, dataset_id: str, row: int, model_id: str, max_length: int, learn: str) -> list[Any]:
         """One row as the model sees it: pieces of text, each learned or not, cut off or not."""
         return self._views.coloured(dataset_id, row, model_id, max_length, learn, allow_paths=self.allow_paths)
+
+    def delete_model(self, model_id: str) -> None:
+        """Remove a model's folder, or the entry of one that lies elsewhere.
+
+        Raises:
+            WorkbenchError: there is none, it is shipped, or a run that waits or trains needs it.
+        """
+        for run in self.runs():
+            if run.active and run.base_model == model_id:
+                raise WorkbenchError(
+                    Text("the run {run} needs this model", "运行“{run}”正在使用这个模型").with_(run=run.name),
+                    Text("Wait for its end, or stop it first.", "请等它结束，或先停止它。"),
+                    code="active",
+                )
+        self.models.delete(model_id)
 
     # Runs
 
@@ -212,6 +229,8 @@ class Engine:
                 Text("Wait for it, or stop it on the Export tab.", "请等它完成，或在“导出”页停止。"),
                 code="merging",
             )
+        if run_id == self._worker.current:  # also where its record was damaged meanwhile
+            raise still_active()
         self.store.delete(run_id)
 
     def runs(self) -> list[RunRecord]:

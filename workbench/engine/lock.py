@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from workbench.config.disk import disk_errors
+from workbench.config.disk import disk_errors, hide, remove
 from workbench.config.errors import WorkbenchError
 from workbench.config.reading import Damaged, read_text
 from workbench.config.text import Text
@@ -20,8 +20,10 @@ class HomeLock:
     def __init__(self, home: Path) -> None:
         with disk_errors(home / "x"):
             home.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(home / ".lock", thread_local=False)
-            owner = home / ".lock.pid"
+            place, owner = home / ".lock", home / ".lock.pid"
+            if os.path.lexists(place) and (place.is_symlink() or not place.is_file()):
+                remove(hide(place))  # no lock of ours, and nobody can hold it
+            self._lock = FileLock(place, thread_local=False)
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:

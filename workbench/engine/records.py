@@ -92,7 +92,7 @@ def read_run(path: Path) -> RunRecord:
     try:
         return replace(read_record(path, _SHAPE), id=run_id)
     except Damaged as error:
-        return _damaged(run_id, error)
+        return damaged_run(run_id, error)
 
 
 def kept_error(kept: KeptError) -> WorkbenchError:
@@ -105,7 +105,7 @@ def _text(said: dict[str, str]) -> Text:
     return Text(said["en"], said["zh"])
 
 
-def _damaged(run_id: str, error: Damaged) -> RunRecord:
+def damaged_run(run_id: str, error: Damaged) -> RunRecord:
     """What stands in the list for a run whose record cannot be read; its id tells when it was made."""
     created = datetime(1970, 1, 1)
     with contextlib.suppress(ValueError):

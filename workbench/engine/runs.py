@@ -9,23 +9,24 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import secrets
-import shutil
 import threading
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.config.disk import disk_errors, slug, write_atomically, write_json
+from workbench.config.disk import MAKING, disk_errors, entries, hide, remove, slug, sweep, write_atomically, write_json
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump, load_preset
+from workbench.config.reading import NO_FOLDER, Damaged
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
-from workbench.engine import checkpoints
+from workbench.engine import checkpoints, damage
 from workbench.engine.events import EventLog, last_step
-from workbench.engine.records import RunRecord, kept_error, read_run
+from workbench.engine.records import RunRecord, damaged_run, kept_error, read_run
 
 RUN_ID = re.compile(r"^[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}-[0-9a-f]{4}$")
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "safetensors", "tokenizers")
@@ -41,6 +42,7 @@ class RunStore:
         self._lock = threading.RLock()
         self._logs: dict[str, EventLog] = {}
         self._records: dict[str, tuple[int, RunRecord]] = {}
+        self._damages: dict[str, tuple[tuple[int, ...], list[Text]]] = {}
         self._changes = 0  # of records, by this process; no other one writes here while it holds the home
         self._listed: tuple[tuple[int, int], list[RunRecord]] | None = None
 
@@ -71,7 +73,7 @@ class RunStore:
         # The folder appears under its name only when it is whole.
         with disk_errors(self.folder / run_id):
             self.folder.mkdir(parents=True, exist_ok=True)
-            making = self.folder / f".{run_id}.making"
+            making = self.folder / f".{run_id}{MAKING}"
             making.mkdir()
             write_json(making / "run.json", asdict(record))
             write_atomically(making / CONFIG, dump(config))
@@ -86,14 +88,15 @@ class RunStore:
         Raises:
             WorkbenchError: `run_id` is no run of this store (a path, a link, or unknown).
         """
-        path = self.folder / run_id if RUN_ID.match(run_id or "") else None
-        if path is None or path.is_symlink() or not path.is_dir():
-            raise WorkbenchError(
-                Text("there is no run '{run}'", "没有“{run}”这个运行").with_(run=str(run_id)[:80]),
-                Text("Choose one from the list of runs.", "请从运行列表中选择。"),
-                code="no_run",
-            )
+        path = self._entry(run_id)
+        if path is None or not _is_folder(path):
+            raise _no_run(run_id)
         return path
+
+    def _entry(self, run_id: str) -> Path | None:
+        """What lies at the place of a run, be it a folder or not; None where nothing does."""
+        path = self.folder / run_id if RUN_ID.match(run_id or "") else None
+        return path if path is not None and os.path.lexists(path) else None
 
     def get(self, run_id: str) -> RunRecord:
         """The record of a run, read again only when the file changed; of one that cannot be read, what is known of it.
@@ -101,7 +104,12 @@ class RunStore:
         Raises:
             WorkbenchError: there is no such run.
         """
-        path = self.path(run_id) / "run.json"
+        entry = self._entry(run_id)
+        if entry is None:
+            raise _no_run(run_id)
+        if not _is_folder(entry):
+            return damaged_run(run_id, Damaged(run_id, NO_FOLDER))
+        path = entry / "run.json"
         changed = _changed(path)
         with self._lock:
             cached = self._records.get(run_id)
@@ -143,14 +151,25 @@ class RunStore:
         return record
 
     def damage(self, run_id: str) -> list[Text]:
-        """What of a run's files cannot be read, beside its record."""
-        events = self.log(run_id).damage()
-        found = [events] if events is not None else []
-        try:
-            self.config(run_id)
-        except WorkbenchError as error:
-            found.append(error.message)
-        return found
+        """What of a run's files cannot be read, beside its record. Looked for again only where a file was changed."""
+        record = self.get(run_id)
+        if record.active or not self.is_folder(run_id):
+            return []
+        folder = self.path(run_id)
+        seen = tuple(map(_changed, damage.looked_at(folder)))
+        with self._lock:
+            known = self._damages.get(run_id)
+        if known is None or known[0] != seen:
+            checks = [lambda: self.config(run_id), *damage.checks(folder, result=record.has_result)]
+            known = (seen, [*damage.of_events(self.log(run_id), record), *damage.found(checks)])
+            with self._lock:
+                self._damages[run_id] = known
+        return list(known[1])
+
+    def is_folder(self, run_id: str) -> bool:
+        """Whether there is a folder at the place of this run."""
+        entry = self._entry(run_id)
+        return entry is not None and _is_folder(entry)
 
     def all(self) -> list[RunRecord]:
         """Every run, newest first, damaged ones too.
@@ -166,18 +185,13 @@ class RunStore:
 
     def _walk(self) -> list[RunRecord]:
         found = []
-        for path in self._folders():
+        for path in entries(self.folder):
             try:
-                found.append(self.get(path.name))
+                if RUN_ID.match(path.name):
+                    found.append(self.get(path.name))
             except WorkbenchError:
-                continue  # deleted meanwhile, or a link, which is not followed
+                continue  # deleted meanwhile
         return sorted(found, key=lambda record: (record.created, record.id), reverse=True)
-
-    def _folders(self) -> list[Path]:
-        try:
-            return [path for path in self.folder.iterdir() if RUN_ID.match(path.name)]
-        except OSError:  # none yet, or a folder that may not be read: whoever starts a run is told
-            return []
 
     def config(self, run_id: str) -> RunConfig:
         """The run's exact configuration.
@@ -219,27 +233,20 @@ class RunStore:
             WorkbenchError: it is still active.
         """
         with self._lock:
-            path = self.path(run_id)
+            path = self._entry(run_id)
+            if path is None:
+                raise _no_run(run_id)
             if self.get(run_id).active:
-                raise WorkbenchError(
-                    Text("this run is still active", "这个运行还在进行"),
-                    Text("Press Stop and save first.", "请先点“停止并保存”。"),
-                    code="active",
-                )
-            # Renamed first: whatever happens next, the run is gone from the list as a whole.
-            gone = path.with_name(f".{path.name}.deleted")
-            with disk_errors(path):
-                path.rename(gone)
+                raise still_active()
+            for known in (self._logs, self._records, self._damages):
+                known.pop(run_id, None)
             self._changes += 1
-            self._logs.pop(run_id, None)
-            self._records.pop(run_id, None)
-        shutil.rmtree(gone, ignore_errors=True)
+            gone = hide(path)
+        remove(gone)
 
     def recover(self) -> list[str]:
         """Mark what a dead process left active as `interrupted`, and sweep half-made folders. Returns the runs' ids."""
-        for rest in self.folder.glob(".*"):
-            if rest.suffix in (".making", ".deleted"):
-                shutil.rmtree(rest, ignore_errors=True)
+        sweep(self.folder)
         left = [record.id for record in self.all() if record.active]
         for run_id in left:
             try:
@@ -257,10 +264,9 @@ class RunStore:
         for name in ("adapter", "model"):
             if (folder / f".{name}.old").is_dir() and not (folder / name).exists():
                 (folder / f".{name}.old").rename(folder / name)
-            for rest in (folder / f".{name}.making", folder / f".{name}.old"):
-                shutil.rmtree(rest, ignore_errors=True)
-        for rest in (folder / "exports").glob(".*.part"):
-            shutil.rmtree(rest, ignore_errors=True) if rest.is_dir() else rest.unlink(missing_ok=True)
+            remove(folder / f".{name}{MAKING}")
+            remove(folder / f".{name}.old")
+        sweep(folder / "exports")
 
     def last_checkpoint(self, run_id: str) -> Path | None:
         """The newest checkpoint that was written to its end, or None."""
@@ -270,11 +276,33 @@ class RunStore:
         """Remove checkpoints that were cut off while they were written. Only for who owns the run: it may be writing one."""
         for path in self.checkpoints(run_id).glob("checkpoint-*"):
             if not checkpoints.is_marked(path):
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)
 
     def checkpoints(self, run_id: str) -> Path:
         """The folder of a run's checkpoints; there is none before the first."""
         return self.path(run_id) / "checkpoints"
+
+
+def still_active() -> WorkbenchError:
+    """The error for a run that is to be deleted while it waits or trains."""
+    return WorkbenchError(
+        Text("this run is still active", "这个运行还在进行"),
+        Text("Press Stop and save first.", "请先点“停止并保存”。"),
+        code="active",
+    )
+
+
+def _no_run(run_id: str) -> WorkbenchError:
+    return WorkbenchError(
+        Text("there is no run '{run}'", "没有“{run}”这个运行").with_(run=str(run_id)[:80]),
+        Text("Choose one from the list of runs.", "请从运行列表中选择。"),
+        code="no_run",
+    )
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder itself; a link is not followed."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _changed(path: Path) -> int:

@@ -6,16 +6,15 @@ command line may also name a folder (`allow_paths`). Nothing here downloads, loa
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.config.disk import LEFT_SECONDS, SYSTEM_FILES, disk_errors, entries, hide, remove, sweep, write_json
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text, listed, same
+from workbench.config.text import Text, listed, same, writable
 from workbench.models.files import ModelFiles, check_folder
 from workbench.models.reading import model_error, read_json_object
 
@@ -59,13 +58,8 @@ class ModelCatalog:
 
     def list(self) -> list[ModelInfo]:
         """All models, the shipped one first, unusable ones with their problem."""
-        known = {STARTER: self._shipped} if self._shipped.is_dir() else {}
-        if self._folder.is_dir():
-            for path in sorted(self._folder.iterdir(), key=lambda entry: entry.name.lower()):
-                name = path.name if path.is_dir() else path.stem
-                if _ID.fullmatch(name) and name not in known and (path.is_dir() or path.suffix == ".json"):
-                    known[name] = path
-        return [self._describe(name, path) for name, path in known.items()]
+        shipped = {STARTER: self._shipped} if self._shipped.is_dir() else {}
+        return [self._describe(name, path) for name, path in (shipped | self._own()).items()]
 
     def resolve(self, id_or_folder: str | Path, allow_paths: bool = False) -> ModelInfo:
         """The usable model with this id, or in this folder where paths are allowed; a WorkbenchError otherwise."""
@@ -76,15 +70,7 @@ class ModelCatalog:
             path = Path(os.path.expanduser(wanted)).resolve()
             wanted = str(path)
         if path is None:
-            usable = [info for info in self.list() if info.problem is None]
-            hint = Text("Choose one of: {names}.", "可选：{names}。").with_(names=listed(info.id for info in usable))
-            if not allow_paths:  # the page, where nobody types an id
-                hint = _IN_THE_PAGE.with_(names=listed(info.name for info in usable))
-            raise model_error(
-                Text("There is no model called {name}.", "没有名为 {name} 的模型。").with_(name=wanted),
-                hint,
-                code="unknown_model",
-            )
+            raise self._unknown(wanted, allow_paths)
         info = self._describe(wanted, path)
         if info.problem:
             raise info.problem
@@ -104,31 +90,67 @@ class ModelCatalog:
         while chosen in taken:
             number += 1
             chosen = f"{base}-{number}"
-        _write_json(self._folder / f"{chosen}.json", {"folder": str(target), "name": label})
+        path = self._folder / f"{chosen}.json"
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"folder": str(target), "name": label})
         return self._describe(chosen, self._folder / f"{chosen}.json")
 
+    def delete(self, model_id: str) -> None:
+        """Remove a model's folder; of one that lies elsewhere the note of its place, and never the folder itself.
+
+        Raises:
+            WorkbenchError: there is no such model, it ships with the workbench, or it cannot be removed.
+        """
+        path = self._own().get(model_id)
+        if path is None and model_id == STARTER:
+            raise model_error(
+                Text("The starter model belongs to the workbench and stays.", "入门模型是随附的，不能删除。"),
+                code="shipped",
+            )
+        if path is None:
+            raise self._unknown(model_id, allow_paths=True)
+        remove(hide(path))
+
+    def sweep(self) -> None:
+        """Remove what was half-made or half-deleted when a process ended. Only for who holds the home."""
+        sweep(self._folder, LEFT_SECONDS)
+
+    def _own(self) -> dict[str, Path]:
+        """Everything that lies in the home's folder of models, by its id, which is also there for what is no model."""
+        found: dict[str, Path] = {}
+        for path in entries(self._folder):
+            if path.name.startswith(".") or path.name in SYSTEM_FILES:
+                continue
+            name = writable(path.name if path.suffix != ".json" or os.path.isdir(path) else path.stem)
+            if name in found:
+                name = writable(path.name)
+            found[name if name != STARTER else f"models/{name}"] = path
+        return found
+
     def _find(self, name: str) -> Path | None:
-        if not _ID.fullmatch(name):
-            return None
         if name == STARTER:
             return self._shipped if self._shipped.is_dir() else None
-        for path in (self._folder / name, self._folder / f"{name}.json"):
-            if path.is_dir() or (path.suffix == ".json" and path.is_file()):
-                return path
-        return None
+        return self._own().get(name)
+
+    def _unknown(self, wanted: str, allow_paths: bool) -> WorkbenchError:
+        usable = [info for info in self.list() if info.problem is None]
+        hint = Text("Choose one of: {names}.", "可选：{names}。").with_(names=listed(info.id for info in usable))
+        if not allow_paths:  # the page, where nobody types an id
+            hint = _IN_THE_PAGE.with_(names=listed(info.name for info in usable))
+        return model_error(
+            Text("There is no model called {name}.", "没有名为 {name} 的模型。").with_(name=wanted),
+            hint,
+            code="unknown_model",
+        )
 
     def _describe(self, model_id: str, path: Path) -> ModelInfo:
-        folder, label = path, path.name
+        folder, label = path, writable(path.name)
         try:
-            if path.is_file():
+            if path.parent == self._folder:
+                self._check_place(model_id, path)
+            if not os.path.isdir(path):
                 folder, label = _read_link(path)
-            elif path.parent == self._folder and path.is_symlink():
-                raise model_error(
-                    Text("{name} is a link; add its folder instead.", "{name} 是链接；请改为添加其文件夹。").with_(
-                        name=path.name
-                    ),
-                    code="outside_folder",
-                )
             files, problem = check_folder(folder), None
         except WorkbenchError as error:
             files, problem = None, error
@@ -147,6 +169,32 @@ class ModelCatalog:
             dtype=files.dtype if files else "",
             problem=problem,
         )
+
+    @staticmethod
+    def _check_place(model_id: str, path: Path) -> None:
+        """Refuse what lies among the models and cannot be one."""
+        if path.is_symlink():
+            raise model_error(
+                Text("{name} is a link; add its folder instead.", "{name} 是链接；请改为添加其文件夹。").with_(
+                    name=path.name
+                ),
+                code="outside_folder",
+            )
+        if not os.path.isdir(path) and path.suffix != ".json":
+            raise model_error(
+                Text("{name} is a file; a model is a folder.", "{name} 是文件；模型应是文件夹。").with_(name=path.name),
+                Text("Put the model's whole folder here.", "请把模型的整个文件夹放在这里。"),
+                code="not_a_folder",
+            )
+        if not _ID.fullmatch(model_id):
+            raise model_error(
+                Text(
+                    "{name} can be no model's name: it is taken, too long, or has other signs than letters, digits, . - _",
+                    "{name} 不能用作模型名称：已被占用、过长，或含有字母、数字、. - _ 以外的字符",
+                ).with_(name=path.name),
+                Text("Rename the folder.", "请重命名该文件夹。"),
+                code="bad_name",
+            )
 
 
 _IN_THE_PAGE = Text(
@@ -177,19 +225,16 @@ def _context(config: dict[str, Any]) -> int:
 
 
 def _read_link(path: Path) -> tuple[Path, str]:
-    entry = read_json_object(path)
+    again = Text("Delete this entry and add the folder again.", "请删除该条目并重新添加文件夹。")
+    try:
+        entry = read_json_object(path)
+    except WorkbenchError as error:
+        raise model_error(error.message, again, code=error.code) from error
     folder, label = entry.get("folder"), entry.get("name")
-    if not isinstance(folder, str) or not Path(folder).is_absolute():
+    if not isinstance(folder, str) or "\0" in folder or not Path(folder).is_absolute():
         raise model_error(
             Text("{file} does not name a model's folder.", "{file} 没有指明模型文件夹。").with_(file=path.name),
-            Text("Delete this file and add the folder again.", "请删除该文件并重新添加文件夹。"),
+            again,
             code="invalid_json",
         )
     return Path(folder), label if isinstance(label, str) and label else Path(folder).name
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    temporary.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

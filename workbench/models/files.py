@@ -162,6 +162,10 @@ def _look_into(folder: Path) -> ModelFiles:
         )
     config = read_json_object(config_path)
     check_config(config, config_path.name)
+    if (path := contained(folder, "generation_config.json")) is not None:
+        read_json_object(
+            path
+        )  # transformers passes over a damaged one without a word, and with it over the ends of answers
     weights = _find_weights(folder)
     headers = [tensor for path, names in weights.items() for tensor in _check_shard(path, names)]
     check_sizes(config, ((tensor.name, tensor.shape) for tensor in headers), config_path.name)

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.config.text import Text, same
 from workbench.engine.names import KEPT_BACK_LOSS, NOT_ANSWERED, RECENT_LOSS, recent_steps, status_name
 from workbench.engine.plan import evaluate_every
+from workbench.engine.records import DAMAGED
 from workbench.engine.verdict import BAD
 from workbench.ui import html
 from workbench.ui.runview import Answers, RunView
@@ -17,6 +18,7 @@ from workbench.ui.runview import Answers, RunView
 ADAPTERS = {"lora": "LoRA", "dora": "DoRA"}
 _ABOUT = Text("{name}: {method} with {adapter} on {model}", "{name}：用 {adapter} 对“{model}”做 {method}")
 _ABOUT_FULL = Text("{name}: {method} of the whole model {model}", "{name}：对“{model}”做 {method}（全量微调）")
+_NAMED = Text("{name}", "{name}")  # of a damaged one, of which nothing else is known
 _STEP = Text("{status} · step {step} of {total}", "{status} · 第 {step} / {total} 步")
 _LEFT = Text("{time} left", "剩余 {time}")
 _TOOK = Text("took {time}", "用时 {time}")
@@ -91,6 +93,11 @@ _INTERRUPTED_EARLY = Text(
 )
 _FAILED = Text("This run failed.", "这个运行失败了。")
 _KIND = {True: "warn", False: ""}  # of a verdict: whether somebody should do something about it
+_DAMAGED = Text("A part of this run is damaged: {what}.", "这个运行有一部分已损坏：{what}。")
+_DAMAGED_MORE = Text(
+    "Everything else of it can be used. Put the file back from a backup, or delete this run.",
+    "其余部分仍可使用。请从备份恢复该文件，或删除这个运行。",
+)
 _SEE_LOG = Text("The log below has the details.", "详情见下方日志。")
 
 
@@ -129,7 +136,7 @@ def when(iso: str) -> str:
 
 def headline(record: Any, view: RunView, lang: str, base: str = "") -> html.Markup:
     """What is trained, how far it is, and how long it still takes."""
-    about = _ABOUT_FULL if record.adapter == "none" else _ABOUT
+    about = _ABOUT_FULL if record.adapter == "none" else _ABOUT if record.status != DAMAGED else _NAMED
     about = about.with_(
         name=record.name,
         method=record.method.upper(),
@@ -165,14 +172,15 @@ def tiles(record: Any, view: RunView, lang: str, kept_back: bool = True) -> html
     return html.kpis((label.to(lang), number(key, now.get(key)), helps.get(key, "")) for label, key in shown)
 
 
-def sentence(record: Any, view: RunView, lang: str, ahead: str = "") -> html.Markup:
+def sentence(record: Any, view: RunView, lang: str, ahead: str = "", damage: Sequence[Text] = ()) -> html.Markup:
     """What the state means and what can be done, with the run's problems.
 
     Args:
         ahead: the name of the run that trains now, for a run that waits.
+        damage: what of its files cannot be read.
     """
     step = view.checkpoint or 0
-    if record.status == "failed":
+    if record.status in ("failed", DAMAGED):
         parts = [_told(record.error, lang) or html.verdict(_FAILED.to(lang), _SEE_LOG.to(lang), "no")]
     elif record.status == "interrupted":
         after = _INTERRUPTED[1].with_(step=step) if step else _INTERRUPTED_EARLY
@@ -191,6 +199,7 @@ def sentence(record: Any, view: RunView, lang: str, ahead: str = "") -> html.Mar
     if record.status == "stopped" and view.verdict:
         parts.append(_judged(view.verdict, lang, None))
     error_text = _of(record.error, "message", lang) if record.status == "failed" else None
+    parts += [html.verdict(_DAMAGED.with_(what=what).to(lang), _DAMAGED_MORE.to(lang), "warn") for what in damage]
     for problem in view.problems:
         if _of(problem, "message", lang) != error_text:
             parts.append(_told(problem, lang, "warn"))

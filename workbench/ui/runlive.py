@@ -8,10 +8,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
 from workbench.ui import chart, html, runhtml
 from workbench.ui.live import Live
@@ -68,7 +69,8 @@ class RunPieces:
             running = self.engine.status().running if record.status == "queued" else None
             # The next one is taken from the queue before the device is free for it.
             trains = running is not None and running.status in ("running", "stopping")
-            return runhtml.sentence(record, watched.view, lang, running.name if trains else "")
+            damage = self.engine.damage(run_id)
+            return runhtml.sentence(record, watched.view, lang, running.name if trains else "", damage)
 
     def answers(self, run_id: str, lang: str) -> html.Markup:
         """First and latest answers."""
@@ -79,7 +81,10 @@ class RunPieces:
     def log(self, run_id: str, lang: str) -> html.Markup:
         """The end of the log."""
         with self._look(run_id) as (_, watched):
-            new = self.engine.log(run_id, after_byte=watched.log_bytes)
+            try:
+                new = self.engine.log(run_id, after_byte=watched.log_bytes)
+            except WorkbenchError as error:
+                return html.note(error.message.to(lang))
             watched.log_bytes += len(new.encode("utf-8"))
             watched.log = (watched.log + new)[-LOG_KEPT:]
             return html.scrolled(watched.log or _NO_LOG.to(lang), LOG.to(lang))
@@ -98,5 +103,6 @@ class RunPieces:
             if len(self._watched) > WATCHED:
                 self._watched.popitem(last=False)
         with watched.lock:
-            watched.view.feed(self.engine.events(run_id, after=watched.view.cursor))
+            with suppress(WorkbenchError):  # what lies there is no folder; the record says so
+                watched.view.feed(self.engine.events(run_id, after=watched.view.cursor))
             yield record, watched

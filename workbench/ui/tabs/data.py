@@ -21,6 +21,7 @@ from workbench.config.sections import DataSection
 from workbench.config.text import Text
 from workbench.data.formats import FORMAT_NAMES
 from workbench.ui import html, rowhtml, suited
+from workbench.ui.damaged import DamagedList, DamagedThing
 from workbench.ui.shell import QUIET, Shell, press
 from workbench.ui.tabtools import TOLD, confirm, on_open, panel
 
@@ -101,6 +102,7 @@ def build(shell: Shell) -> None:
             # No `file_types`: Gradio refuses in English, and phones then offer no .jsonl; the library says what it takes.
             upload = gr.File(label=shell.text(_UPLOAD), height=150, elem_id="data-upload")
             refused = panel("data-refused")
+    damaged = DamagedList(shell, ID, lambda: _damaged(shell), shell.engine.data.delete)
     reading = gr.Dropdown(
         [], label=shell.text(_READ_AS), info=shell.text(_READ_AS_HELP), visible=False, elem_id="data-reading"
     )
@@ -121,6 +123,7 @@ def build(shell: Shell) -> None:
     offer = gr.Textbox("", visible=False)  # no `gr.State`: a script reads it
     outputs = [choice, offer, about, reading, tiles, problems, columns, delete, sure.row, *turned]
     shell.shared["data.tab"] = {"page": page, "view": view, "offer": offer, "outputs": outputs, "reading": reading}
+    shell.shared["data.damaged"] = damaged
 
     choice.input(lambda page, dataset: (page.choose(dataset), ""), [page, choice], [shell.dataset, refused], **QUIET)
     upload.upload(shell.safe(_adder(shell)), [upload, page], [upload, refused, shell.dataset], show_progress="minimal")
@@ -144,7 +147,10 @@ def bind(shell: Shell) -> None:
     shown = on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
     # At once, also while another set is still counted: what is counted for nobody is not shown.
     other = shell.dataset.change(shell.safe(show), given, ours["outputs"], trigger_mode="multiple", **slow)
+    damaged = shell.shared["data.damaged"]
+    on_open(shell, ID, damaged.show, outputs=damaged.outputs)
     look = shell.unseen("data-look")
+    damaged.deleted.then(None, None, None, js=press(look))
     again = look.click(shell.safe(show), given, ours["outputs"], **slow)
     read = ours["reading"].input(shell.safe(_reader(shell)), [ours["page"], ours["reading"]], ours["reading"], **TOLD)
     read = read.then(shell.safe(show), given, ours["outputs"], **slow)
@@ -294,6 +300,13 @@ def _rows(shell: Shell, page: DataPage, view: str, lang: str) -> Iterator[list[A
         yield [html.join([*legend, rowhtml.coloured(pieces, start, lang)]), *rest]
     except WorkbenchError as error:
         yield [rowhtml.error(error, lang), *rest]
+
+
+def _damaged(shell: Shell) -> list[DamagedThing]:
+    found = [(info, info.problem or info.lost) for info in shell.engine.data.list()]
+    return [
+        DamagedThing(info.id, info.name, why, usable=info.problem is None) for info, why in found if why is not None
+    ]
 
 
 def _adder(shell: Shell) -> Any:

@@ -13,6 +13,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.ui import html
+from workbench.ui.damaged import DamagedList, DamagedThing
 from workbench.ui.shell import QUIET, Shell, made_html
 
 ID = "model"
@@ -34,7 +35,6 @@ _FITS = {
     "tight": Text("memory is tight", "内存偏紧"),
     "no": Text("too large to train here", "太大，无法在此训练"),
 }
-_BROKEN = Text("cannot be used", "无法使用")
 _SHIPPED = Text("ships with the workbench", "随工作台自带")
 _BUILT = Text("Architecture: {name}", "架构：{name}")
 _NONE = Text("There is no usable model yet.", "还没有可用的模型。")
@@ -45,7 +45,7 @@ def build(shell: Shell) -> None:
     shell.lead(_LEAD)
     choice = gr.Radio([], label=shell.text(_CHOICE), elem_id="model-choice", elem_classes="cards")
     about = made_html(elem_id="model-about")
-    broken = made_html(elem_id="model-broken", visible=False)
+    damaged = DamagedList(shell, ID, lambda: _damaged(shell), shell.engine.delete_model)
     folder = shell.engine.home / "models"
     gr.Markdown(shell.text(_MORE.with_(folder=folder)), elem_classes="note")
     with gr.Row(elem_classes="next-row"):
@@ -54,9 +54,11 @@ def build(shell: Shell) -> None:
     following.click(lambda: shell.go("data"), outputs=shell.tabs, **QUIET)
 
     def show(model_id: str, request: gr.Request) -> Any:
-        return _shown(shell, model_id, shell.lang(request))
+        lang = shell.lang(request)
+        return [*_shown(shell, model_id, lang), *damaged.shown(lang)]
 
-    outputs = [choice, about, broken]
+    outputs = [choice, about, *damaged.outputs]
+    shell.shared["model.damaged"] = damaged
     shell.page.load(shell.safe(show), shell.model, outputs, **QUIET)
     shell.model.change(shell.safe(show), shell.model, outputs, **QUIET)
     again.click(shell.safe(show), shell.model, outputs, **QUIET)
@@ -68,11 +70,9 @@ def _shown(shell: Shell, model_id: str, lang: str) -> list[Any]:
     usable = [info for info in models if info.problem is None]
     chosen = next((info for info in usable if info.id == model_id), usable[0] if usable else None)
     choices = [(_label(shell, info, lang), info.id) for info in usable]
-    bad = [info for info in models if info.problem is not None]
     return [
         gr.Radio(choices=choices, value=chosen.id if chosen else None),
         _about(shell, chosen, lang) if chosen else html.note(_NONE.to(lang)),
-        gr.HTML(html.grid(_broken_card(info, lang) for info in bad), visible=bool(bad)),
     ]
 
 
@@ -110,9 +110,12 @@ def _about(shell: Shell, info: Any, lang: str) -> str:
     )
 
 
-def _broken_card(info: Any, lang: str) -> str:
-    badge = html.Markup(f'<p class="badges">{html.badge(_BROKEN.to(lang), "no")}</p>')
-    return html.card(info.name.to(lang), badge, info.problem.to(lang))
+def _damaged(shell: Shell) -> list[DamagedThing]:
+    return [
+        DamagedThing(info.id, info.name, info.problem, elsewhere=info.folder.parent != shell.engine.home / "models")
+        for info in shell.engine.models.list()
+        if info.problem is not None
+    ]
 
 
 def fit(shell: Shell, model_id: str) -> tuple[str, int, int]:
