@@ -122,13 +122,7 @@ class Engine:
         Raises:
             WorkbenchError: there is none, it is shipped, or a run that waits or trains needs it.
         """
-        for run in self.runs():
-            if run.active and run.base_model == model_id:
-                raise WorkbenchError(
-                    Text("the run {run} needs this model", "运行“{run}”正在使用这个模型").with_(run=run.name),
-                    Text("Wait for its end, or stop it first.", "请等它结束，或先停止它。"),
-                    code="active",
-                )
+        self.store.refuse_while_needed(model_id)
         self.models.delete(model_id)
 
     # Runs

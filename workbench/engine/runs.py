@@ -244,6 +244,16 @@ class RunStore:
             gone = hide(path)
         remove(gone)
 
+    def refuse_while_needed(self, model_id: str) -> None:
+        """Raise a WorkbenchError where a run that waits or trains begins with this model."""
+        for run in self.all():
+            if run.active and run.base_model == model_id:
+                raise WorkbenchError(
+                    Text("the run {run} needs this model", "运行“{run}”正在使用这个模型").with_(run=run.name),
+                    Text("Wait for its end, or stop it first.", "请等它结束，或先停止它。"),
+                    code="active",
+                )
+
     def recover(self) -> list[str]:
         """Mark what a dead process left active as `interrupted`, and sweep half-made folders. Returns the runs' ids."""
         sweep(self.folder)
