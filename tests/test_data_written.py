@@ -1,6 +1,7 @@
 """Messages that stand as text in a cell, other names of roles, a conversation that the assistant begins, answers that are no text."""
 
 import json
+import time
 import warnings
 
 import pytest
@@ -236,3 +237,31 @@ def test_very_many_reasons_end_in_their_sum():
     with pytest.raises(WorkbenchError) as caught:
         inspect_rows(rows)
     assert len(caught.value.problems) == 22 and "30" in caught.value.problems[-1].message.to("zh")
+
+
+HARD = {
+    "digits": "1" * 5000 + "x",
+    "digits and dots": "1.1" * 5000 + "x",
+    "exponents": "1e1" * 5000 + "x",
+    "escaped quotes": "'" + "\\'" * 50_000,
+    "double quotes": '"' + '\\"' * 50_000,
+    "quotes and line breaks": "'\n" * 50_000,
+    "line breaks": "} " + "\n" * 50_000 + "x",
+    "spaces": "}" + " " * 50_000 + "{",
+    "brackets": "[" * 50_000,
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("opening", ["[", "{"])
+def test_no_text_keeps_the_reader_for_long(name, opening):
+    began = time.process_time()
+    assert read_written(opening + HARD[name] + "]") is None
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("history", [-1, 2.5, True, {"a": 1}, "one", [1], [["q"]], ["qa"], [["q", None]]])
+def test_a_history_that_is_no_list_of_pairs_leaves_the_row_out(history):
+    rows = [{"instruction": "q", "output": "a", "history": history}, {"instruction": "q", "output": "b"}]
+    found = inspect_rows(rows)
+    assert found.numbers == [2] and [problem["rows"] for problem in found.problems] == [[1]]

@@ -153,7 +153,6 @@ def test_the_starter_and_infinite_limits_of_state_spaces_are_accepted(folder):
         ("config.json", "rope_theta"),
         ("config.json", "max_position_embeddings"),
         ("config.json", "eos_token_id"),
-        ("generation_config.json", "max_length"),
         ("tokenizer_config.json", "model_max_length"),
         ("special_tokens_map.json", "pad_token"),
         ("added_tokens.json", "<|pad|>"),
@@ -169,6 +168,15 @@ def test_a_number_of_many_digits_is_named_with_its_file(folder, file, key, digit
         check_folder(folder)
     assert caught.value.code in ("impossible_config", "invalid_json") and file in caught.value.to("zh")
     assert len(caught.value.to("en")) < 300
+
+
+@pytest.mark.parametrize("digits", [400, 10_000])
+def test_such_a_number_in_the_settings_of_answers_is_named_and_keeps_nothing_from_loading(folder, digits):
+    from workbench.models.generation_settings import read_generation_settings
+
+    (folder / "generation_config.json").write_text('{"eos_token_id": 1' + "0" * digits + "}")
+    check_folder(folder)
+    assert "generation_config.json" in str(read_generation_settings(folder).notice())
 
 
 def test_usual_large_numbers_are_no_fault(folder):

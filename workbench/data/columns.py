@@ -122,8 +122,8 @@ class ColumnSurvey:
                     if name not in self.examples:
                         self.examples[name] = ""
                         unfilled.add(name)
-            if unfilled:
-                for name in [name for name in unfilled if holds_anything(row.get(name))]:
+            if unfilled:  # looked at by the row's own columns: every row may bring another one that stays empty
+                for name in [name for name in filled if name in unfilled and holds_anything(row[name])]:
                     self.examples[name] = _shown(row[name])
                     unfilled.discard(name)
 

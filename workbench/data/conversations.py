@@ -132,6 +132,8 @@ def open_with_question(messages: list[Message], notes: list[str]) -> list[Messag
 def from_history(history: Any) -> list[Message]:
     """Earlier turns as pairs of question and answer."""
     messages = []
+    if history and not isinstance(history, (list, tuple)):
+        raise BadRow("bad_history")
     for pair in history or []:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise BadRow("bad_history")

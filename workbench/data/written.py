@@ -17,10 +17,14 @@ from workbench.data.limits import MAX_JSON_DEPTH
 MAX_LITERAL = 256 * 1024  # characters of a list as Python prints it
 MAX_ITEMS = 10_000
 
-_STRING = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
-_PLAIN = re.compile(r"(?:[\[\]{}(),:\s]|None|True|False|-?\d{1,20}(?:\.\d{1,20})?(?:e[+-]?\d{1,3})?)*")
+# These patterns can match every text in one way only: where they could in several, a cell of digits or of quotes takes for ever.
+# A string that is not closed is found, too, so that nobody looks for it again from each of its quotes.
+_STRING = re.compile(r"""'(?:[^'\\\n]|\\.)*('?)|"(?:[^"\\\n]|\\.)*("?)""")
+_PLAIN = re.compile(
+    r"(?:[\[\]{}(),:\s]|None|True|False|(?<![\d.])-?\d{1,20}(?:\.\d{1,20})?(?:e[+-]?\d{1,3})?(?![\d.]))*"
+)
 # numpy prints a list of objects without commas; a string that is printed has no line break of its own.
-_NO_COMMA = re.compile(r"\}\s*\n\s*\{")
+_NO_COMMA = re.compile(r"\}[^\S\n]*\n\s*\{")
 _ESCAPE = re.compile(r"""(\\[\\'"abfnrtvxuU0-7])|\\""")
 
 
@@ -41,7 +45,7 @@ def _literal(text: str) -> Any:
     if len(text) > MAX_LITERAL:
         return None
     text = _NO_COMMA.sub("},{", text)
-    rest = _STRING.sub("", text)
+    rest = _STRING.sub(lambda match: "" if match[1] or match[2] else "'", text)
     if not _PLAIN.fullmatch(rest) or rest.count(",") + rest.count(":") > MAX_ITEMS or _depth(rest) > MAX_JSON_DEPTH:
         return None
     try:

@@ -52,7 +52,7 @@ TOKENIZER_FILES = (
 TRAINING_DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16", "F64": "fp64"}
 
 # Read by libraries when the model is loaded; absent in many folders.
-_SMALL_FILES = ("generation_config.json", "special_tokens_map.json", "added_tokens.json")
+_SMALL_FILES = ("special_tokens_map.json", "added_tokens.json")
 _HEADER_LIMIT = 100_000_000  # bytes; the safetensors library's own cap
 _END_BYTES = 1024
 
