@@ -99,7 +99,7 @@ def test_the_merged_folder_is_a_plain_model_with_the_same_answer(trained):
     assert answer(engine, added) == answer(engine, run)
 
 
-def test_while_a_run_trains_its_own_model_answers_and_training_is_not_disturbed(trained, monkeypatch):
+def test_while_a_run_trains_its_own_model_alone_answers_and_training_is_not_disturbed(trained, monkeypatch):
     engine, _ = trained
     config = tiny_config(optimization={"max_steps": 8})
     quiet = engine.submit(config)
@@ -109,6 +109,9 @@ def test_while_a_run_trains_its_own_model_answers_and_training_is_not_disturbed(
     monkeypatch.setattr(engine._desk, "ask", lambda request: (ask(request), before.release()))
     asked = engine.submit(config.changed({"output.name": "asked"}))
     before.reached()
+    with pytest.raises(WorkbenchError) as caught:
+        answer(engine, "tiny")
+    assert caught.value.code == "busy"
     text = answer(engine, asked, temperature=1.0)
     after.reached()
     assert engine.run(asked).status == "running", "the answer came while it trained"
@@ -116,17 +119,3 @@ def test_while_a_run_trains_its_own_model_answers_and_training_is_not_disturbed(
     assert engine.wait(asked, 120)
     assert isinstance(text, str)
     assert losses(engine.events(quiet)) == losses(engine.events(asked))
-
-
-def test_another_model_cannot_be_asked_while_a_run_trains(trained, monkeypatch):
-    engine, _ = trained
-    hold = Hold(monkeypatch, 1)
-    run = engine.submit(tiny_config())
-    hold.reached()
-    with pytest.raises(WorkbenchError) as caught:
-        list(engine.chat("tiny", ASK))
-    assert caught.value.code == "busy"
-    engine.stop(run)
-    hold.release()
-    assert engine.wait(run, 120)
-    assert engine.run(run).status == "stopped"

@@ -59,7 +59,7 @@ def test_odd_settings_change_no_answer_and_are_named(writer, settings, named):
         assert all(name in notice.to(lang) for name in named)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\udcff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\udcff", '{"top_k": 1' + 10_000 * "0" + "}"])
 def test_a_file_that_cannot_be_read_keeps_nobody_from_an_answer(writer, text):
     (writer / "generation_config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     assert answer(writer) == "aye"
