@@ -254,6 +254,25 @@ def test_rows_of_every_kind_are_shown_and_escaped(example: dict[str, Any]) -> No
     assert "Example 42" in made and "&lt;img" in made and "<img" not in made and "<script" not in made
 
 
+def test_a_thought_a_tool_call_and_a_turn_that_is_not_learned_are_seen() -> None:
+    call = {"type": "function", "function": {"name": "tide", "arguments": {"harbour": ATTACK}}}
+    example = {
+        "messages": [
+            {"role": "user", "content": "Now?"},
+            {"role": "assistant", "content": "WRONG", "learned": False},
+            {"role": "assistant", "content": "", "reasoning": f"I look {ATTACK}", "tool_calls": [call]},
+            {"role": "tool", "content": "low"},
+            {"role": "assistant", "content": "Low tide."},
+        ]
+    }
+    made = rowhtml.conversations([example], 0, "en")
+    assert 'class="said context"><small>assistant (not learned)</small><div>WRONG' in made and "<img" not in made
+    assert "<small>thought</small><div>I look" in made and "<small>tool call</small><div>tide({" in made
+    assert made.count('class="said assistant"') == 3 and "<small>tool</small><div>low" in made
+    chinese = rowhtml.conversations([example], 0, "zh")
+    assert "助手（不学习）" in chinese and "工具结果" in chinese and "思考" in chinese
+
+
 def test_a_pair_stands_side_by_side_with_its_names() -> None:
     pair = {key: [{"role": "assistant", "content": key}] for key in ("chosen", "rejected")}
     made = rowhtml.conversations([{"prompt": [], **pair}], 0, "en")

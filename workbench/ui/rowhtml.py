@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, listed
 from workbench.data.columns import Column
 from workbench.data.formats import FORMAT_NAMES, KIND_NAMES
+from workbench.data.turns import call_name
 from workbench.ui import html
 
 FEW_ROWS = 20  # fewer than these hardly change a model
@@ -21,7 +23,11 @@ ROLES = {
     "user": Text("user", "用户"),
     "assistant": Text("assistant", "助手"),
     "system": Text("system", "系统提示"),
+    "tool": Text("tool", "工具结果"),
 }
+_THOUGHT = Text("thought", "思考")
+_CALL = Text("tool call", "工具调用")
+_NOT_LEARNED = Text("{role} (not learned)", "{role}（不学习）")
 _TILES = (
     (Text("rows", "样本数"), "rows"),
     (Text("learned tokens", "参与训练的词元"), "learned_tokens"),
@@ -180,13 +186,27 @@ def _example(example: dict[str, Any], lang: str) -> html.Markup:
     return _card(_bubble("", "", _short(example.get("text", ""), lang)), label)
 
 
-def _messages(messages: Iterable[dict[str, str]], lang: str, side: str = "") -> html.Markup:
+def _messages(messages: Iterable[dict[str, Any]], lang: str, side: str = "") -> html.Markup:
     made = []
     for message in messages:
         role = message["role"]
         kind = side if role == "assistant" and side else role
-        made.append(_bubble(kind, ROLES.get(role, Text(role, role)).to(lang), _short(message["content"], lang)))
+        name = ROLES.get(role, Text(role, role))
+        if not message.get("learned", True):
+            kind, name = "context", _NOT_LEARNED.with_(role=name)
+        said = [(_THOUGHT, message.get("reasoning")), (name, message["content"])]
+        said += [(_CALL, _call(call)) for call in message.get("tool_calls", ())]
+        shown = [(who, text) for who, text in said if text] or [(name, "")]
+        made += [_bubble(kind, who.to(lang), _short(text, lang)) for who, text in shown]
     return html.join(made)
+
+
+def _call(call: dict[str, Any]) -> str:
+    """A call of a tool as programs write it."""
+    arguments = call.get("function", call).get("arguments", {})
+    return (
+        f"{call_name(call)}({arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)})"
+    )
 
 
 def _bubble(kind: str, name: str, text: str) -> html.Markup:
