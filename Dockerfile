@@ -4,6 +4,7 @@
 #   docker build -t workbench --build-arg BASE=nvidia/cuda:13.0.2-base-ubuntu24.04 .         for NVIDIA cards
 #   docker run --rm -p 127.0.0.1:7860:7860 -v workbench:/home/workbench/data workbench       add --gpus all for the cards
 #
+# `docker stop` saves a run that trains; give it time for that: docker stop --time 90, or docker run --stop-timeout 90.
 # The log shows the address with its token; with -e WORKBENCH_LOGIN=name:password the page asks for these instead.
 # Only the build needs a network: the starter model and data set are inside. Runs, models and data sets live in the volume.
 ARG BASE=python:3.12-slim
@@ -36,6 +37,8 @@ ENV HOME=/home/workbench WORKBENCH_HOME=/home/workbench/data PYTHONUNBUFFERED=1 
 VOLUME /home/workbench/data
 EXPOSE 7860
 HEALTHCHECK --start-period=60s CMD ["python", "-c", "import socket; socket.create_connection(('127.0.0.1', 7860), 3)"]
+# Python itself is the first process, without a shell before it that would keep the signal.
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "app.py", "--no-browser"]
 # Inside the container every address; which of the host's addresses reach it is said by `docker run -p`.
 CMD ["--host", "0.0.0.0"]

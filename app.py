@@ -5,7 +5,6 @@ Reads the flags, sees to the packages, and opens the page; nothing else happens 
 
 import argparse
 import os
-import sys
 
 from workbench.config.first_words import refuse_old_python
 
@@ -14,6 +13,7 @@ refuse_old_python()  # before the imports that an old Python can't read
 from workbench.bootstrap import ROOT, ensure, environment, language, say
 from workbench.config.arguments import Parser
 from workbench.config.errors import WorkbenchError
+from workbench.config.signals import leave
 from workbench.config.text import Text
 
 
@@ -56,4 +56,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -24,6 +24,8 @@ _SLOWEST = (
     "test_starter_preferences.py",
     "test_starter.py",
     "test_engine_resume.py",
+    "test_signals.py",
+    "test_damaged_home.py",
     "test_settings_reach_training.py",
     "test_methods_dpo.py",
     "test_engine_runs.py",

@@ -18,6 +18,7 @@ refuse_old_python()  # before the imports that an old Python can't read
 from workbench.bootstrap import ROOT, ensure, environment, language  # noqa: E402
 from workbench.config.arguments import Parser  # noqa: E402
 from workbench.config.errors import StopRequested, WorkbenchError  # noqa: E402
+from workbench.config.signals import as_interrupts  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
 
 
@@ -39,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     module = data_commands if options.command == "data" else commands
     try:
-        result, code = getattr(module, options.command)(options, lang)
+        with as_interrupts():
+            result, code = getattr(module, options.command)(options, lang)
     except (KeyboardInterrupt, StopRequested):
         _complain(WorkbenchError(Text("stopped", "已停止")), lang, options.json)
         return 1

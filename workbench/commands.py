@@ -6,11 +6,9 @@ import argparse
 import contextlib
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from workbench.config.disk import disk_errors
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import Preset, find_preset, load_preset, with_overrides
 from workbench.config.run import RunConfig
+from workbench.config.signals import heard
 from workbench.config.text import Text
 from workbench.engine import Engine
 from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
@@ -218,44 +217,26 @@ def _with_suggestions(engine: Engine, preset: Preset, config: RunConfig, overrid
 
 
 def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine], str]) -> tuple[Result, int]:
-    """Start a run, tell how it goes, wait for its end. Ctrl-C stops and saves; a second one gives up at once."""
-    engine = Engine(options.home, allow_paths=True)
-    try:
-        run_id = start(engine)
-        teller, seen, over = _Teller(lang), 0, False
-        with _interrupts() as asked:
+    """Start a run, tell how it goes, wait for its end. Ctrl-C and its like stop and save; a second one gives up at once."""
+    with heard() as asked:
+        engine = Engine(options.home, allow_paths=True)
+        try:
+            run_id = start(engine)
+            teller, seen, over, told = _Teller(lang), 0, False, False
             while not over:
                 over = engine.wait(run_id, LOOK)
-                if asked.is_set():
-                    asked.clear()
+                if asked() and not told:
+                    told = True
                     engine.stop(run_id)
                 for event in engine.events(run_id, seen):
                     seen = event["seq"]
                     teller.tell(event)
-        record = engine.run(run_id)
-    finally:
-        engine.close()
+            record = engine.run(run_id)
+        finally:
+            engine.close()
     if record.error:
         print(kept_error(record.error).to(lang), file=sys.stderr)
     return Result(_record(record, lang), f"{record.id} {record.status}"), 0 if record.status == "completed" else 1
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """What is set by Ctrl-C. An exception, as Python raises it, is lost where it meets a finalizer, or tears a line."""
-    asked, pressed = threading.Event(), []
-
-    def press(*_: Any) -> None:
-        if pressed:
-            os._exit(1)  # at once, as asked; the run is offered for Resume from its last checkpoint
-        pressed.append(True)
-        asked.set()
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Teller:
@@ -293,7 +274,8 @@ class _Teller:
 
     @staticmethod
     def _say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone, and the run is to be saved all the same
+            print(text, file=sys.stderr, flush=True)
 
 
 def _answer(stream: Any, *, show: bool) -> str:

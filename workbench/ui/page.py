@@ -12,8 +12,10 @@ import secrets
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ bootstrap.environment()  # before gradio is imported: analytics are read at impo
 import gradio as gr  # noqa: E402
 from gradio.routes import App, ORJSONResponse  # noqa: E402
 
+from workbench.config import signals  # noqa: E402
 from workbench.config.errors import WorkbenchError  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
 from workbench.ui import access, guide, header, live, tabs  # noqa: E402
@@ -36,6 +39,7 @@ from workbench.ui.tabtools import OPEN_TAB  # noqa: E402
 from workbench.ui.theme import css, theme  # noqa: E402
 
 PORTS_TRIED = 20
+LOOK_SECONDS = 0.3  # between two looks whether it was asked to end
 SWITCH_SECONDS = 0.0005
 LOGIN = "WORKBENCH_LOGIN"  # name:password, for a page that others may reach
 HOSTS = "WORKBENCH_HOSTS"  # further host names, comma separated, for a reverse proxy
@@ -164,37 +168,41 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
 
 
 def serve(home: Path, host: str, port: int, open_browser: bool, lang: str | None = None) -> None:
-    """Open the workbench in `home`, serve its page, and return when the person presses Ctrl-C.
+    """Open the workbench in `home`, serve its page, and return when something asks to end: Ctrl-C, or one of its like.
+
+    A run that trains is saved before it returns. Asked twice, the process ends at once.
 
     Raises:
         WorkbenchError: see `start`; or another workbench has this folder open.
     """
     from workbench.engine.engine import Engine
 
-    engine = Engine(home)
-    try:
-        served = start(engine, host, port, lang)
-        spoken = lang or bootstrap.language()
-        if served.port != port:
-            _say(
-                Text("Port {port} is taken; using another one.", "端口 {port} 已被占用，已换用其他端口。"),
-                spoken,
-                port=port,
-            )
-        _say(Text("The workbench is open at {url}", "工作台已启动：{url}"), spoken, url=served.url)
-        _say(Text("Press Ctrl-C to end it.", "按 Ctrl-C 结束。"), spoken)
-        engine.warm_up()
-        if open_browser and "SPACE_ID" not in os.environ:
-            threading.Thread(target=webbrowser.open, args=(served.url,), name="browser", daemon=True).start()
+    with signals.heard() as asked:
+        engine = Engine(home)
         try:
-            while not threading.Event().wait(1):  # in pieces: on Windows Ctrl-C does not end an endless wait
-                pass
-        except KeyboardInterrupt:
-            _say(Text("Closing ...", "正在关闭……"), spoken)
+            served = start(engine, host, port, lang)
+            try:
+                _open(engine, served, port, open_browser, lang or bootstrap.language())
+                while not asked():
+                    time.sleep(LOOK_SECONDS)
+                _say(Text("Closing ...", "正在关闭……"), lang or bootstrap.language())
+            finally:
+                served.close()
         finally:
-            served.close()
-    finally:
-        engine.close()
+            engine.close()
+
+
+def _open(engine: Any, served: Served, port: int, open_browser: bool, lang: str) -> None:
+    """Say where the page is, and open it."""
+    if served.port != port:
+        _say(
+            Text("Port {port} is taken; using another one.", "端口 {port} 已被占用，已换用其他端口。"), lang, port=port
+        )
+    _say(Text("The workbench is open at {url}", "工作台已启动：{url}"), lang, url=served.url)
+    _say(Text("Press Ctrl-C to end it.", "按 Ctrl-C 结束。"), lang)
+    engine.warm_up()
+    if open_browser and "SPACE_ID" not in os.environ:
+        threading.Thread(target=webbrowser.open, args=(served.url,), name="browser", daemon=True).start()
 
 
 def _guarded(rules: Rules, shell: Shell) -> App:
@@ -275,4 +283,5 @@ def _own_address() -> str:
 
 
 def _say(text: Text, lang: str, **values: Any) -> None:
-    print(text.with_(**values).to(lang), file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be gone
+        print(text.with_(**values).to(lang), file=sys.stderr, flush=True)
