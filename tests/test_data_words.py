@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.template_zoo import CHATML, R1, ZOO, tokenizer_for
@@ -100,3 +102,11 @@ def test_the_numbers_of_rows_are_those_of_their_own_files():
     mine, other = [{"messages": []}, {"messages": []}], [{"messages": []}]
     sets = [SimpleNamespace(examples=mine, numbers=[4, 9]), None, SimpleNamespace(examples=other, numbers=[7])]
     assert row_numbers(sets, [mine[1], other[0], mine[0], {"messages": []}]) == [9, 7, 4, 4]
+
+
+def test_a_long_text_that_is_lost_beside_another_long_one_is_told_soon():
+    lost, text = (" ".join(f"{letter}{number}" for number in range(60_000)) for letter in "xy")
+    began = time.process_time()
+    words = missing_words(lost, text).split()
+    assert time.process_time() - began < 5
+    assert words and set(words) <= set(lost.split()) and words[-1] == "x59999"

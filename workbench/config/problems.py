@@ -81,6 +81,11 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], narrowed: Mapping[str
         return _unknown_key(path, detail, model, narrowed)
     make = _MESSAGES.get(detail["type"])
     given = detail.get("input")
+    if detail["type"] in ("float_type", "int_type") and type(given) is int:  # more than a float can hold
+        message = (
+            Text("{given} is too large", "{given} 太大") if given > 0 else Text("{given} is too small", "{given} 太小")
+        )
+        return Problem(message.with_(given=short(given)), None, path or None)
     if make is None:
         message = Text("{given} cannot be used here ({why})", "这里不能用 {given}（{why}）").with_(
             given=short(given), why=detail["msg"]

@@ -14,6 +14,7 @@ from workbench.config.text import Text
 from workbench.data.turns import Message, call_name
 
 EXAMPLE = 80  # characters of lost words that are shown
+_MOST = 1000  # words that are looked for and not found
 
 _SAID = {
     "answer": Text(
@@ -94,7 +95,7 @@ def losses(
 
 
 def missing_words(words: str, text: str) -> str:
-    """The words that do not stand in the text in their order; empty when all of them do."""
+    """The words that do not stand in the text in their order; empty when all of them do. Of very many, the last ones."""
     if words.strip() in text:
         return ""
     missing, end = [], len(text)
@@ -102,6 +103,8 @@ def missing_words(words: str, text: str) -> str:
         found = text.rfind(word, 0, end)
         if found < 0:
             missing.append(word)
+            if len(missing) == _MOST:  # each is looked for in the whole text
+                break
         else:
             end = found
     return " ".join(reversed(missing))
