@@ -1,7 +1,9 @@
-"""The Chinese first run, through the engine: what it teaches, and what it leaves. The page's own test walks the English one."""
+"""The Chinese first run and a small set of one's own: what they teach, and what they leave. The page's own test walks the English run."""
 
 from __future__ import annotations
 
+from tests.benchmarks.small_sets import BASE, config_of, measure
+from tests.small_sets import small_sets
 from tests.voices import load, right_answers, voice_share
 from workbench.config.presets import find_preset
 from workbench.engine import Engine
@@ -23,3 +25,12 @@ def test_the_chinese_first_run_teaches_its_voice_and_the_starter_still_knows_wha
     assert share <= 0.10
     assert tuned_share >= 0.85
     assert len(right - still) <= 12
+
+
+def test_a_small_set_of_ones_own_is_learned_with_what_is_suggested_and_the_starter_still_knows_what_it_knew():
+    known = right_answers(*load(BASE))
+    reviews = small_sets()["reviews"]
+    found = measure(reviews, config_of(reviews, 42, suggested=True), "suggested", known)
+    print(found)
+    assert found.steps == 102 and found.style >= 16 and found.unseen == 20
+    assert found.lost <= 12

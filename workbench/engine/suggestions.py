@@ -24,27 +24,25 @@ RATE, EPOCHS = "optimization.learning_rate", "optimization.epochs"
 # linearly; sets of 36 to 48 rows of four kinds (a voice, a format, a task, pairs), with unseen questions, and how many of
 # the starter's right answers to 60 questions of other things were lost.
 TRIED_UP_TO = 20e6  # parameters; the trial's rule is not used for models more than about five times its size
-FEWEST_STEPS = 60  # the 30 steps that six epochs of 40 rows make left styles half learned, and broke answers
-SMALL_SET_RATE = 1e-3  # twice as much kept less of what the model knew, at the same 60 steps
+FEWEST_STEPS = (
+    100  # a voice: style of 15 of 20 with 30 steps (what 40 rows had by six epochs) and with 60, of 16 with 100
+)
+STARTER_RATE = (
+    2e-3  # at half of it the voice stood at 14 of 20 after 60 steps; also the rate of the starter's own presets
+)
 MOST_EPOCHS = 30  # a handful of rows that is read oftener than this is only learned by heart
-STARTER_RATE = 2e-3  # the presets' own for the starter, with some hundred rows
 
-# Others: Hu et al. 2021 (arXiv:2106.09685, table 11) tune GPT-2 and GPT-3 by LoRA at 2e-4, Dettmers et al. 2023
-# (arXiv:2305.14314, table 9) take 2e-4 up to 13 billion parameters and 1e-4 above.
+# Others: Hu et al. 2021 (arXiv:2106.09685) tune GPT-2 and GPT-3 by LoRA at 2e-4, Dettmers et al. 2023
+# (arXiv:2305.14314) take 2e-4 up to 13 billion parameters and 1e-4 above.
 LORA_RATE, LARGE_LORA_RATE, LARGE = 2e-4, 1e-4, 13e9
 # Preferences overshoot at such rates: Tunstall et al. 2023 (arXiv:2310.16944) take 5e-7 for a whole model; an adapter wants
 # ten to twenty times the rate of a whole model.
 DPO_RATE = 1e-5
 
 _SMALL_EPOCHS = Text(
-    "{rows} rows to learn are few, and this makes {steps} steps of them; with half as many, styles that are hard for the "
-    "starter were learned by halves in our trial",
-    "只有 {rows} 条样本用来学习，这样共 {steps} 步；我们在入门模型上试过，步数减半时，它觉得难的风格只能学到一半",
-)
-_SMALL_RATE = Text(
-    "few rows are read often, and at twice this rate styles that are hard for the starter cost it more of what it knew in "
-    "our trial",
-    "样本少，每条会读很多遍；我们试过，学习率再高一倍，遇到难学的风格时，入门模型会忘掉更多原来会的内容",
+    "{rows} rows to learn are few, and this makes {steps} steps of them; with 60 and fewer, a voice was not yet learned in "
+    "our trial with the starter",
+    "只有 {rows} 条样本用来学习，这样共 {steps} 步；我们在入门模型上试过，只有 60 步或更少时，口吻还没有学好",
 )
 _STARTER_RATE = Text(
     "the preset's rate is for another model, and one as small as the starter needs about ten times as much",
@@ -86,28 +84,23 @@ def suggestions(preset: Mapping[str, Any], config: RunConfig, rows: int, paramet
         return []
     if parameters > TRIED_UP_TO:
         return _usual_rate(config, parameters) if other_model else []
-    found = _small_set(config, learned_rows(config, rows))
-    if not found and other_model:
-        found = [Suggestion(RATE, STARTER_RATE, _STARTER_RATE)]
-    return [one for one in found if one.value != _stands(config, one.path)]
+    found = [Suggestion(RATE, STARTER_RATE, _STARTER_RATE)] if other_model else []
+    found += _enough_steps(config, learned_rows(config, rows))
+    stands = {RATE: config.optimization.learning_rate, EPOCHS: config.optimization.epochs}
+    return [one for one in found if one.value != stands[one.path]]
 
 
-def _small_set(config: RunConfig, rows: int) -> list[Suggestion]:
-    """Enough steps at a rate that keeps what the model knew; nothing where the preset's own epochs are enough."""
+def _enough_steps(config: RunConfig, rows: int) -> list[Suggestion]:
+    """As many readings as make enough steps; nothing where the preset's are enough, or where steps decide."""
     optimization = config.optimization
-    per_epoch = math.ceil(math.ceil(rows / optimization.batch_size) / optimization.accumulation)
-    if rows < 1 or per_epoch * optimization.epochs >= FEWEST_STEPS:
+    if rows < 1 or optimization.max_steps:
         return []
-    found = [Suggestion(RATE, SMALL_SET_RATE, _SMALL_RATE)]
+    per_epoch = math.ceil(math.ceil(rows / optimization.batch_size) / optimization.accumulation)
     epochs = min(math.ceil(FEWEST_STEPS / per_epoch), MOST_EPOCHS)
-    if not optimization.max_steps and epochs > optimization.epochs:
-        why = _SMALL_EPOCHS.with_(rows=rows, steps=epochs * per_epoch)
-        found.append(Suggestion(EPOCHS, float(epochs), why))
-    return found
-
-
-def _stands(config: RunConfig, path: str) -> float:
-    return {RATE: config.optimization.learning_rate, EPOCHS: config.optimization.epochs}[path]
+    if epochs <= optimization.epochs:
+        return []
+    why = _SMALL_EPOCHS.with_(rows=rows, steps=epochs * per_epoch)
+    return [Suggestion(EPOCHS, float(epochs), why)]
 
 
 def _usual_rate(config: RunConfig, parameters: float) -> list[Suggestion]:
