@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import workbench.methods  # noqa: F401 - fills the register of methods
@@ -279,3 +281,12 @@ def test_an_unknown_preset_is_refused_with_the_nearest_name():
     with pytest.raises(WorkbenchError, match="first-runn") as caught:
         find_preset("first-runn")
     assert "first-run" in caught.value.hint.to("en")
+
+
+def test_a_preset_that_somebody_changes_in_memory_or_on_disk_is_read_anew(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("optimization:\n  batch_size: 3\n", encoding="utf-8")
+    load_preset(path).values["optimization"]["batch_size"] = 7
+    assert load_preset(path).values == {"optimization": {"batch_size": 3}}
+    path.write_text("optimization:\n  batch_size: 5\n", encoding="utf-8")
+    assert load_preset(path).values == {"optimization": {"batch_size": 5}}

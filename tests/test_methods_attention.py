@@ -78,3 +78,21 @@ def test_an_attention_that_lets_rows_see_each_other_is_refused(monkeypatch: Any,
 
     monkeypatch.setitem(attention.AttentionInterface._global_mapping, attention.SEGMENTS, leaky)
     assert attention.find_packed_attention(tiny_llama()) is None
+
+
+def test_what_is_switched_at_each_step_is_what_transformers_switches(torch_one_thread: Any, monkeypatch: Any) -> None:
+    from workbench.models.attention import SEGMENTS, attention_settings, packed, switched
+
+    torch = torch_one_thread
+    model = make("Qwen3", FAMILIES["Qwen3"])
+    rows = [[5, 6, 7], [8, 9, 10, 11]]
+    settings = attention_settings(model, SEGMENTS)
+    assert attention_settings(model, None) == attention_settings(model, "sdpa") == []
+    monkeypatch.setattr(model, "set_attn_implementation", None)  # it walks over all layers
+    with torch.no_grad():
+        alone = torch.cat([model(input_ids=torch.tensor([row])).logits[0] for row in rows])
+        with switched(settings):
+            assert model.config._attn_implementation == model.model.config._attn_implementation == SEGMENTS
+            together = model(**packed(rows), use_cache=False).logits[0]
+    assert (alone - together).abs().max() < 1e-5
+    assert model.config._attn_implementation == "sdpa"

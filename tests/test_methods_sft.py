@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.method_parts import chats, logged, make_parts, tiny_llama, watch_steps
+from tests.method_parts import chats, logged, make_parts, preferences, tiny_llama, watch_steps
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.methods import METHODS
 
@@ -80,6 +80,20 @@ def test_losses_are_those_of_stock_trl(changes: dict[str, Any], tmp_path: Path) 
     assert logged(ours, "grad_norm") == pytest.approx(logged(theirs, "grad_norm"), rel=1e-3)
     assert logged(ours, "mean_token_accuracy") == pytest.approx(logged(theirs, "mean_token_accuracy"), abs=1e-4)
     assert logged(ours, "num_tokens") == logged(theirs, "num_tokens")
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_operations_are_transformers_count_without_a_walk_at_each_step(kind: str, tmp_path: Path) -> None:
+    from transformers import Trainer
+
+    rows = chats() if kind == "sft" else preferences()
+    trainer = METHODS[kind].build_trainer(make_parts(tmp_path, rows, method__kind=kind))
+    batch = next(iter(trainer.get_train_dataloader()))
+    expected = Trainer.floating_point_ops(trainer, batch)
+    assert trainer.floating_point_ops(batch) == expected > 0
+    trainer.model.num_parameters = None  # type: ignore[method-assign]
+    assert trainer.floating_point_ops(batch) == expected
+    assert trainer.floating_point_ops({}) == Trainer.floating_point_ops(trainer, {}) == 0
 
 
 def test_bf16_is_computed_in_bf16(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import free_port
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import ROOT, environment
 from workbench.config.errors import Problem
@@ -26,6 +27,7 @@ environment()
 import gradio as gr  # noqa: E402
 
 from workbench.ui import guide, html, tabs  # noqa: E402
+from workbench.ui import page as page_module  # noqa: E402
 from workbench.ui.form import KIND, Form, read_value, show_value  # noqa: E402
 from workbench.ui.language import Words, head_script, language_of  # noqa: E402
 from workbench.ui.page import build  # noqa: E402
@@ -361,6 +363,22 @@ def test_a_page_that_answers_has_loaded_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "200 []", done.stdout
+
+
+def test_gradio_makes_one_application_for_a_page(tmp_path: Path, monkeypatch: Any) -> None:
+    """By itself it makes three, the most of the time between its import and the page."""
+    made: list[Any] = []
+    create = page_module.App.create_app
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        made.append(create(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(page_module.App, "create_app", staticmethod(counted))
+    served = page_module.start(FakeEngine(tmp_path), port=free_port())
+    served.close()
+    assert made == [served.page.app]
+    assert page_module.App.create_app is counted
 
 
 def test_analytics_are_off_and_no_proxy_stands_between(page: gr.Blocks) -> None:

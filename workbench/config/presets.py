@@ -5,8 +5,10 @@ Two more top-level keys are for people: `title` and `about`, each `{en, zh}`. A 
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,12 @@ def read_yaml(text: str, where: str) -> Any:
         ) from None
 
 
+@lru_cache(maxsize=64)
+def _parsed(text: str, where: str) -> Any:
+    """`read_yaml`, once for each text: the page reads all presets whenever it lists them."""
+    return read_yaml(text, where)
+
+
 def load_preset(path: Path) -> Preset:
     """Read one preset (or a run's `config.yaml`) without checking its settings.
 
@@ -112,7 +120,7 @@ def load_preset(path: Path) -> Preset:
         WorkbenchError: the file cannot be read or holds no settings.
     """
     try:
-        values = read_yaml(read_text(path), path.name)
+        values = copy.deepcopy(_parsed(read_text(path), path.name))
     except Damaged as error:
         raise Damaged(
             path.name, error.why, Text("Check that it exists and is a text file.", "请确认文件存在且是文本文件。")

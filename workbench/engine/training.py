@@ -46,6 +46,7 @@ from workbench.methods.course import Course
 from workbench.models.adapter_targets import ALL, left_out, problems_of_layers
 from workbench.models.generation_settings import read_generation_settings, write_with_ends
 from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
+from workbench.models.quick_lora import quicken
 
 ANSWER_TOKENS = 96
 REPORT_SECONDS = 0.5
@@ -253,6 +254,8 @@ def _build(
     for weight in trainer.model.parameters():
         if weight.requires_grad and weight.dtype != torch.float32:
             weight.data = weight.data.float()  # what learns is held in fp32: small steps would vanish in 16 bits
+    if device == "cpu":
+        quicken(trainer.model)
     return trainer
 
 

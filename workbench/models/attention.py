@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.utils import is_flash_attn_2_available
 
@@ -108,6 +108,31 @@ def attention(model: Any, name: str | None) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+def attention_settings(model: Any, name: str | None) -> list[tuple[Any, str, str]]:
+    """What `attention(model, name)` changes: every config with its own attention and with the other one.
+
+    Finding that takes a walk over all layers of a model, as the switch itself does; what is found here can be switched at
+    each step without one, by `switched`.
+    """
+    configs = {id(part.config): part.config for part in model.modules() if isinstance(part, PreTrainedModel)}
+    before = {key: config._attn_implementation for key, config in configs.items()}
+    with attention(model, name):
+        found = [(config, before[key], config._attn_implementation) for key, config in configs.items()]
+    return [each for each in found if each[1] != each[2]]
+
+
+@contextmanager
+def switched(settings: list[tuple[Any, str, str]]) -> Iterator[None]:
+    """Another attention for a while, from `attention_settings`."""
+    for config, _, other in settings:
+        config._attn_implementation_internal = other
+    try:
+        yield
+    finally:
+        for config, own, _ in settings:
+            config._attn_implementation_internal = own
 
 
 def packed(rows: list[list[int]], device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -6,6 +6,7 @@ Nothing heavy (torch, transformers) is imported before the page answers; a backg
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import secrets
@@ -14,8 +15,8 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from workbench import bootstrap, proxies
 
 bootstrap.environment()  # before gradio is imported: analytics are read at import, the proxy list at launch
 
+gc.disable()  # of some 300,000 objects that are made now, none is garbage
 import gradio as gr  # noqa: E402
 from gradio.routes import App, ORJSONResponse  # noqa: E402
 
@@ -31,12 +33,15 @@ from workbench.config import signals  # noqa: E402
 from workbench.config.errors import WorkbenchError  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
 from workbench.ui import access, guide, header, live, tabs  # noqa: E402
+from workbench.ui.compression import Compressed  # noqa: E402
 from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, is_loopback  # noqa: E402
 from workbench.ui.language import PAGE_TITLE, head_script, language_asked  # noqa: E402
 from workbench.ui.login import Login  # noqa: E402
 from workbench.ui.shell import QUIET, Shell  # noqa: E402
 from workbench.ui.tabtools import OPEN_TAB  # noqa: E402
 from workbench.ui.theme import css, theme  # noqa: E402
+
+gc.enable()
 
 PORTS_TRIED = 20
 LOOK_SECONDS = 0.3  # between two looks whether it was asked to end
@@ -151,8 +156,9 @@ def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | No
     # A training in this process takes Python's lock thousands of times a second; with the usual 5 ms, every page that is
     # being answered would hold it up each time.
     sys.setswitchinterval(SWITCH_SECONDS)
-    page = build(engine, lang or "en")
-    page.queue(api_open=False, max_size=64)
+    with _no_application():
+        page = build(engine, lang or "en")
+        page.queue(api_open=False, max_size=64)
     page.launch(
         server_name=_in_address(host),
         server_port=port,
@@ -181,6 +187,7 @@ def serve(home: Path, host: str, port: int, open_browser: bool, lang: str | None
         engine = Engine(home)
         try:
             served = start(engine, host, port, lang)
+            gc.freeze()  # the page stays as long as the program: no collection has to look at it again
             try:
                 _open(engine, served, port, open_browser, lang or bootstrap.language())
                 while not asked():
@@ -205,8 +212,21 @@ def _open(engine: Any, served: Served, port: int, open_browser: bool, lang: str)
         threading.Thread(target=webbrowser.open, args=(served.url,), name="browser", daemon=True).start()
 
 
+@contextmanager
+def _no_application() -> Iterator[None]:
+    """Gradio makes an application, with 80 routes and the page's config, when a page is built, when its queue is set, and when
+    it is launched. Only the last one answers anybody; each of the others would take a twentieth of the time to the page.
+    """
+    make = App.create_app
+    App.create_app = staticmethod(lambda *args, **kwargs: None)
+    try:
+        yield
+    finally:
+        App.create_app = staticmethod(make)
+
+
 def _guarded(rules: Rules, shell: Shell) -> App:
-    """Gradio's application and the live pieces, with the guard around all of it.
+    """Gradio's application and the live pieces, with the guard around all of it, and compressed.
 
     As an ordinary middleware the guard would stand inside gradio's own, which answers preflights of foreign pages.
     """
@@ -216,7 +236,7 @@ def _guarded(rules: Rules, shell: Shell) -> App:
             def lang(headers: Mapping[str, str]) -> str:
                 return language_asked(headers, shell.default_lang)
 
-            return Guard(live.Route(super().build_middleware_stack(), shell.live, lang), rules)
+            return Compressed(Guard(live.Route(super().build_middleware_stack(), shell.live, lang), rules))
 
     return Guarded(docs_url=None, redoc_url=None, openapi_url=None, default_response_class=ORJSONResponse)
 

@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
 from workbench.config.errors import StopRequested
+from workbench.methods.trainers.counted import CountedOnce
 from workbench.methods.trainers.going_on import GoesOn
 
 
-class PreferenceTrainer(GoesOn, DPOTrainer):
+class PreferenceTrainer(CountedOnce, GoesOn, DPOTrainer):
     """A `DPOTrainer` for rows of `prompt_ids`, `chosen_ids` and `rejected_ids`.
 
     With an adapter the reference is the same model with its adapter off. In full tuning, and where bias terms are trained
