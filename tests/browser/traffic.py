@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-_EACH_SECOND = "/live?"  # the page's look at what moves; it never ends
+# The page's look at what moves comes each second, and what tells the server that the page is open stays unanswered.
+_ENDLESS = ("/live?", "/heartbeat/")
 _PAGES: dict[Any, Traffic] = {}
 
 
@@ -20,7 +21,7 @@ class Traffic:
         page.on("requestfailed", self._ends)
 
     def _begins(self, request: Any) -> None:
-        if _EACH_SECOND not in request.url:
+        if not any(part in request.url for part in _ENDLESS):
             self.unanswered.add(request)
             self.last = time.monotonic()
 
