@@ -115,7 +115,8 @@ class FakeEngine:
         info = self.data.get(dataset_id)
         return {
             "format": info.format, "kind": info.kind, "rows": info.rows, "usable": info.rows, "problems": [],
-            "columns": [Column("messages", "messages", "...")], "readings": [info.format], "question": None,
+            "columns": [Column("messages", "messages", "..."), *(Column(f"tag {n}", None, "ship") for n in range(9))],
+            "readings": [info.format], "question": PIRATE[0][0],
         }  # fmt: skip
 
     def overlap(self, config: RunConfig) -> list[Text]:
