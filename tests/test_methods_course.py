@@ -106,14 +106,21 @@ def test_checkpoints_of_versions_that_kept_no_course_are_read(
 
 
 class Watched:
-    """A method's trainer whose collator notes the rows of each batch; `stop_at` ends it after a step, with a checkpoint."""
+    """A method's trainer whose collator notes the rows of each batch.
 
-    def __init__(self, kind: str, folder: Path, rows: list[dict[str, Any]], stop_at: int = 0, **changes: Any) -> None:
+    Args:
+        stop_at: saves a checkpoint after this step.
+        lost: ends so many steps later, as a kill would: what they learned does not count.
+    """
+
+    def __init__(
+        self, kind: str, folder: Path, rows: list[dict[str, Any]], stop_at: int = 0, lost: int = 0, **changes: Any
+    ) -> None:
         from transformers import TrainerCallback
 
         defaults = {"optimization__max_steps": 0, "optimization__epochs": 2.0, "adapter__dropout": 0.1}
         parts = make_parts(folder, rows, method__kind=kind, **{**defaults, **changes})
-        self.trainer, self.batches, self.learned = METHODS[kind].build_trainer(parts), [], 0
+        self.trainer, self.batches, self.learned, self.saved = METHODS[kind].build_trainer(parts), [], 0, 0
         collate, learn = self.trainer.data_collator, self.trainer.training_step
 
         def noted(examples: list[dict[str, Any]]) -> Any:
@@ -124,10 +131,14 @@ class Watched:
             self.learned += 1
             return learn(*args, **kwargs)
 
+        watched = self
+
         class Stop(TrainerCallback):
             def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
                 if state.global_step == stop_at:
-                    control.should_save = control.should_training_stop = True
+                    control.should_save, watched.saved = True, watched.learned
+                if state.global_step == (stop_at + lost if stop_at else state.max_steps):
+                    control.should_training_stop = True
 
         self.trainer.data_collator, self.trainer.training_step = noted, step
         self.trainer.add_callback(Stop())
@@ -136,7 +147,7 @@ class Watched:
     def train(self, checkpoint: Path | None = None) -> Counter[str]:
         """How often each row was learned; a loader collates one batch ahead, which does not count."""
         self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        return Counter(itertools.chain.from_iterable(self.batches[: self.learned]))
+        return Counter(itertools.chain.from_iterable(self.batches[: self.saved or self.learned]))
 
     def rates(self) -> list[float]:
         return logged(self.trainer, "learning_rate")
@@ -172,7 +183,7 @@ def test_every_row_is_learned_as_often_as_asked_with_another_batch(
     seen, rates, checkpoint = Counter[str](), [], None
     for (batch, accumulation), stop in zip(paces, [*stops, 0], strict=True):
         watched = Watched(
-            kind, tmp_path, ROWS[kind], stop, optimization__batch_size=batch, optimization__accumulation=accumulation,
+            kind, tmp_path, ROWS[kind], stop, lost=batch % 2, optimization__batch_size=batch, optimization__accumulation=accumulation,
             optimization__scheduler="linear", optimization__warmup_ratio=0.1,
         )  # fmt: skip
         seen += watched.train(checkpoint)

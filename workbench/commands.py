@@ -222,7 +222,9 @@ def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine
         engine = Engine(options.home, allow_paths=True)
         try:
             run_id = start(engine)
-            teller, seen, over, told = _Teller(lang), 0, False, False
+            queued = [event["seq"] for event in engine.events(run_id) if event.get("status") == "queued"]
+            seen = queued[-1] - 1  # of a run that goes on, not all that was told before
+            teller, over, told = _Teller(lang), False, False
             while not over:
                 over = engine.wait(run_id, LOOK)
                 if asked() and not told:

@@ -51,8 +51,8 @@ _SAME_SCHEDULE = Text(
 )
 _OWN_SCHEDULE = Text(
     "The run had finished, and its learning rate had come to its end. The {count} steps that were added get a schedule of "
-    "their own: warm-up {warm_up} steps, to {rate}, then {kind}.",
-    "这个运行已经完成，学习率也已走到终点。新增的 {count} 步使用一条新的学习率曲线：预热 {warm_up} 步升到 {rate}，然后{kind}。",
+    "their own: a warm-up to {rate} at step {peak}, then {kind}.",
+    "这个运行已经完成，学习率也已走到终点。新增的 {count} 步使用一条新的学习率曲线：预热到第 {peak} 步升至 {rate}，然后{kind}。",
 )
 _NOTHING_LEFT = Text(
     "Nothing is left to learn: the run ends at step {step}, where it is.",
@@ -164,7 +164,8 @@ def told(before: Course, now: Course, config: RunConfig) -> Text | None:
         steps = config.optimization
         warm_up = 0 if steps.scheduler == "constant" else math.ceil(now.scale * steps.warmup_ratio)
         kind = next(dict(one.choices)[steps.scheduler] for one in knobs(type(steps)) if one.path == "scheduler")
-        said.append(_OWN_SCHEDULE.with_(count=now.scale, warm_up=warm_up, kind=kind, rate=f"{steps.learning_rate:g}"))
+        peak, rate = now.step + warm_up + 1, f"{steps.learning_rate:g}"
+        said.append(_OWN_SCHEDULE.with_(count=now.scale, peak=peak, kind=kind, rate=rate))
     else:
         said.append(_SAME_SCHEDULE.with_(total=now.total))
     return reduce(lambda left, right: _BOTH.with_(first=left, second=right), said)
