@@ -21,7 +21,7 @@ from workbench.config.text import Text
 RATE, EPOCHS = "optimization.learning_rate", "optimization.epochs"
 
 # The trial: the starter (3.8 million parameters), LoRA of rank 16 on all linear layers, batches of 8, a rate that falls
-# linearly; sets of 36 to 48 rows of four kinds (a voice, a format, a task, pairs), with unseen questions, and how many of
+# linearly; sets of 32 to 48 rows of four kinds (a voice, a format, a task, pairs), with unseen questions, and how many of
 # the starter's right answers to 60 questions of other things were lost.
 TRIED_UP_TO = 20e6  # parameters; the trial's rule is not used for models more than about five times its size
 FEWEST_STEPS = (
