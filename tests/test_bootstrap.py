@@ -42,6 +42,7 @@ FIRST_READ = (
     "workbench/config/chatter.py",
     "workbench/config/errors.py",
     "workbench/config/first_words.py",
+    "workbench/config/signals.py",
     "workbench/config/text.py",
 )
 PROGRAM = """
@@ -215,6 +216,7 @@ def test_what_is_read_before_the_packages_are_there_needs_none() -> None:
         "workbench.config.chatter",
         "workbench.config.errors",
         "workbench.config.first_words",
+        "workbench.config.signals",
         "workbench.config.text",
         "workbench.proxies",
     }

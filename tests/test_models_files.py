@@ -247,7 +247,13 @@ def test_a_tokenizer_that_looks_whole_and_is_not_is_found_by_reading_it(folder, 
     assert code_of(folder, check_tokenizer) == "broken_tokenizer"
 
 
-def test_a_tokenizer_is_read_once_until_it_changes(folder, monkeypatch):
+@pytest.fixture
+def nothing_tried_out(monkeypatch):
+    """No tokenizer's content is known yet."""
+    monkeypatch.setattr(tokenizer_file, "_verdicts", {})
+
+
+def test_a_tokenizer_is_read_once_until_it_changes(folder, monkeypatch, nothing_tried_out):
     read = []
     real = tokenizer_file.run_probe
     monkeypatch.setattr(tokenizer_file, "run_probe", lambda *args: read.append(1) or real(*args))
@@ -260,13 +266,14 @@ def test_a_tokenizer_is_read_once_until_it_changes(folder, monkeypatch):
     assert len(read) == 2
 
 
-def test_a_tokenizer_that_nobody_can_try_out_is_not_refused(folder, tmp_path, monkeypatch):
+def test_a_tokenizer_that_nobody_can_try_out_is_not_refused(folder, tmp_path, monkeypatch, nothing_tried_out):
     (folder / "tokenizer.json").write_text("{}")
     script = tmp_path / "script.py"
     script.write_text("raise ImportError('tokenizers')")
+    real = tokenizer_file.probe.__file__
     monkeypatch.setattr(tokenizer_file.probe, "__file__", str(script))
     check_tokenizer(folder)
-    monkeypatch.undo()
+    monkeypatch.setattr(tokenizer_file.probe, "__file__", real)
     assert code_of(folder, check_tokenizer) == "broken_tokenizer"
 
 
