@@ -11,7 +11,7 @@ import pytest
 
 from tests.tiny_models import make_base
 from workbench.config.errors import WorkbenchError
-from workbench.models import reading, tokenizer_file
+from workbench.models import reading
 from workbench.models.catalog import ModelCatalog, check_folder
 from workbench.models.config_file import text_architectures
 from workbench.models.tokenizer_file import check_tokenizer
@@ -244,36 +244,6 @@ DEADLY = {
 def test_a_tokenizer_that_looks_whole_and_is_not_is_found_by_reading_it(folder, content):
     (folder / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     check_folder(folder)
-    assert code_of(folder, check_tokenizer) == "broken_tokenizer"
-
-
-@pytest.fixture
-def nothing_tried_out(monkeypatch):
-    """No tokenizer's content is known yet."""
-    monkeypatch.setattr(tokenizer_file, "_verdicts", {})
-
-
-def test_a_tokenizer_is_read_once_until_it_changes(folder, monkeypatch, nothing_tried_out):
-    read = []
-    real = tokenizer_file.run_probe
-    monkeypatch.setattr(tokenizer_file, "run_probe", lambda *args: read.append(1) or real(*args))
-    check_tokenizer(folder)
-    check_tokenizer(folder)
-    assert len(read) == 1
-    (folder / "tokenizer.json").write_text("{}")
-    for _ in range(2):
-        assert code_of(folder, check_tokenizer) == "broken_tokenizer"
-    assert len(read) == 2
-
-
-def test_a_tokenizer_that_nobody_can_try_out_is_not_refused(folder, tmp_path, monkeypatch, nothing_tried_out):
-    (folder / "tokenizer.json").write_text("{}")
-    script = tmp_path / "script.py"
-    script.write_text("raise ImportError('tokenizers')")
-    real = tokenizer_file.probe.__file__
-    monkeypatch.setattr(tokenizer_file.probe, "__file__", str(script))
-    check_tokenizer(folder)
-    monkeypatch.setattr(tokenizer_file.probe, "__file__", real)
     assert code_of(folder, check_tokenizer) == "broken_tokenizer"
 
 

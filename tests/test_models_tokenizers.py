@@ -106,6 +106,12 @@ def sound(tmp_path_factory):
     return json.loads((folder / "tokenizer.json").read_text())
 
 
+@pytest.fixture
+def nothing_tried_out(monkeypatch):
+    """No tokenizer's content is known yet."""
+    monkeypatch.setattr(tokenizer_file, "_verdicts", {})
+
+
 def write(folder, sound: dict[str, Any], changes: dict[str, Any]):
     text = json.dumps({**sound, **changes})
     if changes.get("normalizer") == "nested":
@@ -145,13 +151,12 @@ def test_what_a_file_says_about_padding_and_cutting_is_not_used(tmp_path, sound)
         assert load_tokenizer(write(tmp_path, sound, changes))("Hello 你好")["input_ids"] == expected
 
 
-def test_a_bad_tokenizer_is_not_loaded_and_its_process_is_started_once(tmp_path, sound, monkeypatch):
+def test_a_bad_tokenizer_is_not_loaded_and_its_process_is_started_once(tmp_path, sound, monkeypatch, nothing_tried_out):
     from workbench.models.loading import load_tokenizer
 
     make_tokenizer(tmp_path)
     write(tmp_path, sound, {"normalizer": sequence("normalizers", SWELL, SWELL, SWELL)})
     started = []
-    monkeypatch.setattr(tokenizer_file, "_verdicts", {})
     real = tokenizer_file.run_probe
     monkeypatch.setattr(tokenizer_file, "run_probe", lambda *args: started.append(args) or real(*args))
     copy = shutil.copytree(tmp_path, tmp_path / "copy")
@@ -169,14 +174,40 @@ def test_a_bad_tokenizer_is_not_loaded_and_its_process_is_started_once(tmp_path,
         ("'ready'", "broken_tokenizer"),  # it was still reading
     ],
 )
-def test_a_process_that_crashes_condemns_the_tokenizer(tmp_path, sound, monkeypatch, words, code):
+def test_a_process_that_crashes_condemns_the_tokenizer(tmp_path, sound, monkeypatch, nothing_tried_out, words, code):
     script = tmp_path / "script.py"
     script.write_text(f"import os; print({words}, flush=True); os.abort()")
-    monkeypatch.setattr(tokenizer_file, "_verdicts", {})
     monkeypatch.setattr(tokenizer_probe, "__file__", str(script))
     with pytest.raises(WorkbenchError) as caught:
         check_tokenizer(write(tmp_path, sound, {}))
     assert caught.value.code == code
+
+
+def refused_as_broken(folder):
+    with pytest.raises(WorkbenchError) as caught:
+        check_tokenizer(folder)
+    return caught.value.code == "broken_tokenizer"
+
+
+def test_a_tokenizer_is_read_once_until_it_changes(tmp_path, sound, monkeypatch, nothing_tried_out):
+    read, real = [], tokenizer_file.run_probe
+    monkeypatch.setattr(tokenizer_file, "run_probe", lambda *args: read.append(1) or real(*args))
+    for _ in range(2):
+        check_tokenizer(write(tmp_path, sound, {}))
+    assert len(read) == 1
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert refused_as_broken(tmp_path) and refused_as_broken(tmp_path)
+    assert len(read) == 2
+
+
+def test_a_tokenizer_that_nobody_can_try_out_is_not_refused(tmp_path, monkeypatch, nothing_tried_out):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    script = tmp_path / "script.py"
+    script.write_text("raise ImportError('tokenizers')")
+    with monkeypatch.context() as patch:
+        patch.setattr(tokenizer_file.probe, "__file__", str(script))
+        check_tokenizer(tmp_path)
+    assert refused_as_broken(tmp_path)
 
 
 def test_the_other_process_knows_neither_torch_nor_transformers_nor_the_workbench(tmp_path, sound):

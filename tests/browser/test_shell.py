@@ -229,6 +229,19 @@ def test_the_numbers_on_the_data_tab_follow_the_longest_row_of_the_train_tab(dou
     page.wait_for_function("() => document.querySelector('#data-rows').innerText.includes('48 tokens')")
 
 
+def test_a_view_that_is_chosen_while_the_tokens_are_counted_stays(double: Double, open_page: Any) -> None:
+    counted = double.engine.uncounted["pirate-voice"] = threading.Event()
+    page = open_page(double.url)
+    show(page, "data")
+    wait_until(lambda: double.engine.inspected)
+    page.locator("#data-view label").filter(has_text="as the model").click()
+    page.wait_for_function("() => document.querySelector('#data-rows').innerText.includes('tokens')")
+    counted.set()
+    page.wait_for_function("() => !document.querySelector('#data-problems').innerText.includes('Counting')")
+    settled(page)
+    assert "tokens" in page.inner_text("#data-rows")
+
+
 def test_the_model_chosen_on_one_tab_is_the_one_that_trains(double: Double, open_page: Any) -> None:
     page = open_page(double.url)
     page.locator("#model-choice label").filter(has_text="Qwen3").click()

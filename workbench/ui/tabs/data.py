@@ -77,6 +77,8 @@ class DataPage:
     dataset: str = ""
     model: str = ""
     start: int = 0
+    turns: int = 0
+    """How often somebody has turned to other rows or another view of them: what was read before a turn is not shown after it."""
     limits: tuple[int, str] = (0, "")
     """How long a row may be, and what is learned of it: as the Train tab says."""
     busy_with: tuple[Any, ...] | None = None
@@ -233,11 +235,13 @@ def _stages(
     if doing[:2] != (page.dataset, page.model):
         page.start = 0
     page.dataset, page.model, page.limits = doing
+    turns = page.turns
     rows: list[Any] = []
     found: dict[str, Any] = {}
     for rows in _rows(shell, page, view, lang):
         found = found or shell.engine.read(page.dataset)
-        tail = [rowhtml.columns(found, lang), gr.Button(visible=not info.shipped), gr.Column(visible=False), *rows]
+        tail = [rowhtml.columns(found, lang), gr.Button(visible=not info.shipped), gr.Column(visible=False)]
+        tail += rows if page.turns == turns else NOTHING[:4]
         if page.busy_with is not doing:  # another one was chosen while these were read
             yield NOTHING
             return
@@ -248,6 +252,8 @@ def _stages(
         shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], suited.unfit(info.kind), lang)]
     except WorkbenchError as error:
         shown = [rowhtml.tiles(found, lang), rowhtml.error(error, lang)]
+    if page.turns != turns:
+        tail[3:] = NOTHING[:4]
     # When it ends, gradio sends once more what was yielded last.
     yield [*begun, *shown, *tail] if page.busy_with is doing else NOTHING
 
@@ -274,7 +280,10 @@ def _turner(shell: Shell, by: int) -> Any:
             yield NOTHING[:4]
             return
         page.start += by
-        yield from _rows(shell, page, view, shell.lang(request))
+        page.turns += 1
+        turns = page.turns
+        for rows in _rows(shell, page, view, shell.lang(request)):
+            yield rows if page.turns == turns else NOTHING[:4]
 
     return turn
 
