@@ -77,6 +77,7 @@ class DataPage:
     dataset: str = ""
     model: str = ""
     start: int = 0
+    view: str = CHATS
     turns: int = 0
     """How often somebody has turned to other rows or another view of them: what was read before a turn is not shown after it."""
     limits: tuple[int, str] = (0, "")
@@ -124,7 +125,7 @@ def build(shell: Shell) -> None:
     turned = [rows, position, previous, following]
     offer = gr.Textbox("", visible=False)  # no `gr.State`: a script reads it
     outputs = [choice, offer, about, reading, tiles, problems, columns, delete, sure.row, *turned]
-    shell.shared["data.tab"] = {"page": page, "view": view, "offer": offer, "outputs": outputs, "reading": reading}
+    shell.shared["data.tab"] = {"page": page, "offer": offer, "outputs": outputs, "reading": reading}
     shell.shared["data.damaged"] = damaged
 
     choice.input(lambda page, dataset: (page.choose(dataset), ""), [page, choice], [shell.dataset, refused], **QUIET)
@@ -145,7 +146,7 @@ def bind(shell: Shell) -> None:
         state.open = True
 
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
-    given = [ours["page"], shell.dataset, shell.model, shell.form, ours["view"]]
+    given = [ours["page"], shell.dataset, shell.model, shell.form]
     shown = on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
     # At once, also while another set is still counted: what is counted for nobody is not shown.
     other = shell.dataset.change(shell.safe(show), given, ours["outputs"], trigger_mode="multiple", **slow)
@@ -202,7 +203,7 @@ def count_of(info: Any) -> int:
 
 
 def _shower(shell: Shell) -> Any:
-    def show(page: DataPage, wanted: str, model: str, form: Any, view: str, request: gr.Request) -> Iterator[Any]:
+    def show(page: DataPage, wanted: str, model: str, form: Any, request: gr.Request) -> Iterator[Any]:
         if not page.open:
             yield NOTHING  # a generator without a yield would empty all its outputs
             return
@@ -220,7 +221,7 @@ def _shower(shell: Shell) -> Any:
         offer = gr.skip() if info.id in (wanted, page.chosen) else json.dumps({"for": wanted, "set": info.id})
         head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), offer, rowhtml.about(info, lang)]
         try:
-            yield from _stages(shell, page, info, head, doing, view, lang)
+            yield from _stages(shell, page, info, head, doing, lang)
         finally:
             if page.busy_with is doing:
                 page.busy_with = None
@@ -229,7 +230,7 @@ def _shower(shell: Shell) -> Any:
 
 
 def _stages(
-    shell: Shell, page: DataPage, info: Any, head: list[Any], doing: tuple[Any, ...], view: str, lang: str
+    shell: Shell, page: DataPage, info: Any, head: list[Any], doing: tuple[Any, ...], lang: str
 ) -> Iterator[list[Any]]:
     """First the rows, then the numbers."""
     if doing[:2] != (page.dataset, page.model):
@@ -238,7 +239,7 @@ def _stages(
     turns = page.turns
     rows: list[Any] = []
     found: dict[str, Any] = {}
-    for rows in _rows(shell, page, view, lang):
+    for rows in _rows(shell, page, lang):
         found = found or shell.engine.read(page.dataset)
         tail = [rowhtml.columns(found, lang), gr.Button(visible=not info.shipped), gr.Column(visible=False)]
         tail += rows if page.turns == turns else NOTHING[:4]
@@ -276,19 +277,19 @@ def _reader(shell: Shell) -> Any:
 
 def _turner(shell: Shell, by: int) -> Any:
     def turn(page: DataPage, view: str, request: gr.Request) -> Iterator[Any]:
-        if not page.dataset:
-            yield NOTHING[:4]
-            return
-        page.start += by
+        page.view, page.start = view, page.start + by
         page.turns += 1
         turns = page.turns
-        for rows in _rows(shell, page, view, shell.lang(request)):
+        if not page.dataset:  # `show` will read the view that was chosen now
+            yield NOTHING[:4]
+            return
+        for rows in _rows(shell, page, shell.lang(request)):
             yield rows if page.turns == turns else NOTHING[:4]
 
     return turn
 
 
-def _rows(shell: Shell, page: DataPage, view: str, lang: str) -> Iterator[list[Any]]:
+def _rows(shell: Shell, page: DataPage, lang: str) -> Iterator[list[Any]]:
     """The rows of one page, its position, and which of its buttons lead further."""
     info = next(info for info in shell.engine.data.list() if info.id == page.dataset)
     total = count_of(info)
@@ -296,7 +297,7 @@ def _rows(shell: Shell, page: DataPage, view: str, lang: str) -> Iterator[list[A
     last = min(start + PAGE_ROWS, total)
     place = html.note(_POSITION.with_(first=start + 1, last=last, total=f"{total:,}").to(lang))
     rest = [place, gr.Button(interactive=start > 0), gr.Button(interactive=last < total)]
-    if view != TOKENS:
+    if page.view != TOKENS:
         yield [rowhtml.conversations(shell.engine.sample(info.id, start, last - start), start, lang), *rest]
         return
     yield [html.note(_COLOURING.to(lang)), *rest]
