@@ -12,7 +12,7 @@ import pytest
 from tests.tiny_models import make_base
 from workbench.config.errors import WorkbenchError
 from workbench.models import reading
-from workbench.models.catalog import ModelCatalog, check_folder
+from workbench.models.catalog import check_folder
 from workbench.models.config_file import text_architectures
 from workbench.models.tokenizer_file import check_tokenizer
 
@@ -293,70 +293,6 @@ def test_links_out_of_the_folder_are_refused_but_the_hub_cache_is_read(sound, fo
         (blobs / path.name).write_bytes(path.read_bytes())
         (snapshot / path.name).symlink_to(f"../../blobs/{path.name}")
     assert check_folder(snapshot).parameters == check_folder(sound).parameters
-
-
-def test_the_catalog_lists_the_shipped_model_and_those_in_the_home_folder(sound, folder, tmp_path):
-    home = tmp_path / "home"
-    (home / "models").mkdir(parents=True)
-    folder.rename(home / "models" / "Copied-1B")
-    catalog = ModelCatalog(home, shipped=sound)
-    infos = {info.id: info for info in catalog.list()}
-    assert list(infos) == ["starter", "Copied-1B"]
-    assert infos["starter"].shipped and not infos["Copied-1B"].shipped
-    assert (infos["Copied-1B"].architecture, infos["Copied-1B"].context) == ("LlamaForCausalLM", 128)
-    assert infos["Copied-1B"].has_template and infos["Copied-1B"].problem is None
-
-
-def test_an_added_folder_is_linked_not_copied_and_survives_a_restart(sound, tmp_path):
-    catalog = ModelCatalog(tmp_path, shipped=tmp_path / "none")
-    info = catalog.add(sound, name="My Llama!")
-    assert info.id == "my-llama" and info.folder == sound
-    assert [path.name for path in (tmp_path / "models").iterdir()] == ["my-llama.json"]
-    assert catalog.add(sound).id == "my-llama"
-    again = ModelCatalog(tmp_path, shipped=tmp_path / "none").resolve("my-llama")
-    assert again.parameters == info.parameters and again.name.to("zh") == "My Llama!"
-
-
-def test_ids_of_added_folders_do_not_collide(sound, folder, tmp_path):
-    catalog = ModelCatalog(tmp_path / "home", shipped=tmp_path / "none")
-    assert catalog.add(sound).id == "llama"
-    assert catalog.add(folder).id == "llama-2"
-    assert catalog.add(make_base(tmp_path / "starter")).id == "starter-2"
-
-
-def test_an_unusable_folder_is_listed_with_its_problem_and_not_resolved(folder, tmp_path):
-    home = tmp_path / "home"
-    (home / "models").mkdir(parents=True)
-    (folder / "model.safetensors").unlink()
-    folder.rename(home / "models" / "broken")
-    (home / "models" / "lost.json").write_text(json.dumps({"folder": str(tmp_path / "gone")}))
-    (home / "models" / "odd.json").write_text("{}")
-    catalog = ModelCatalog(home, shipped=tmp_path / "none")
-    assert {info.id: info.problem.code for info in catalog.list()} == {
-        "broken": "no_safetensors",
-        "lost": "not_a_folder",
-        "odd": "invalid_json",
-    }
-    with pytest.raises(WorkbenchError) as caught:
-        catalog.resolve("broken")
-    assert caught.value.code == "no_safetensors"
-
-
-def test_paths_are_for_the_command_line_only(sound, tmp_path):
-    catalog = ModelCatalog(tmp_path, shipped=tmp_path / "none")
-    assert catalog.resolve(str(sound), allow_paths=True).parameters > 0
-    for wanted in (str(sound), "../llama", "..", "", "a/b", "C:\\x", "x\0", "starter"):
-        with pytest.raises(WorkbenchError) as caught:
-            catalog.resolve(wanted)
-        assert caught.value.code == "unknown_model"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_a_link_in_the_home_folder_is_not_followed(sound, tmp_path):
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "linked").symlink_to(sound, target_is_directory=True)
-    (info,) = ModelCatalog(tmp_path, shipped=tmp_path / "none").list()
-    assert info.problem.code == "outside_folder"
 
 
 def test_the_catalog_needs_no_torch(sound):

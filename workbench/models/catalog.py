@@ -1,7 +1,8 @@
 """Which base models there are: the one that is shipped, the ones in the home folder, and folders linked from there.
 
 Only files are read, without torch, so that the page can list models at once. The page names models by id alone; the
-command line may also name a folder (`allow_paths`). Nothing here downloads, loads or deletes a model.
+command line may also name a folder (`allow_paths`). Nothing here downloads or loads a model; it is deleted only by `delete`,
+and what is left of that by `sweep`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.config.disk import LEFT_SECONDS, SYSTEM_FILES, disk_errors, entries, hide, remove, sweep, write_json
+from workbench.config.disk import (
+    ENTRY,
+    FILE,
+    FOLDER,
+    LEFT_SECONDS,
+    SYSTEM_FILES,
+    disk_errors,
+    entries,
+    hide,
+    remove,
+    sweep,
+    write_json,
+)
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, listed, same, writable
 from workbench.models.files import ModelFiles, check_folder
 from workbench.models.reading import model_error, read_json_object
+from workbench.models.unchanged import UnchangedFolders
 
 __all__ = ["ModelCatalog", "ModelInfo", "check_folder"]
 
@@ -41,6 +55,7 @@ class ModelInfo:
     shipped: bool
     has_template: bool
     dtype: str = ""  # of the stored weights: fp32, bf16, fp16, ...
+    place: str = FOLDER  # what `delete` takes away: FOLDER, ENTRY or FILE
     problem: WorkbenchError | None = None
 
 
@@ -55,6 +70,7 @@ class ModelCatalog:
     def __init__(self, home: Path, shipped: Path = _STARTER_FOLDER) -> None:
         self._folder = Path(home) / "models"
         self._shipped = Path(shipped)
+        self._unchanged = UnchangedFolders()
 
     def list(self) -> list[ModelInfo]:
         """All models, the shipped one first, unusable ones with their problem."""
@@ -68,7 +84,7 @@ class ModelCatalog:
         # os.path answers to any name; pathlib raises for homes of nobody and for names that no disk can hold.
         if path is None and allow_paths and os.path.isdir(os.path.expanduser(wanted)):
             path = Path(os.path.expanduser(wanted)).resolve()
-            wanted = str(path)
+            wanted, path = self._with_id(path) or (str(path), path)
         if path is None:
             raise self._unknown(wanted, allow_paths)
         info = self._describe(wanted, path)
@@ -97,7 +113,7 @@ class ModelCatalog:
         return self._describe(chosen, self._folder / f"{chosen}.json")
 
     def delete(self, model_id: str) -> None:
-        """Remove a model's folder; of one that lies elsewhere the note of its place, and never the folder itself.
+        """Remove what lies at a model's place: its folder, or the entry or link, and never the folder to which that leads.
 
         Raises:
             WorkbenchError: there is no such model, it ships with the workbench, or it cannot be removed.
@@ -128,6 +144,13 @@ class ModelCatalog:
             found[name if name != STARTER else f"models/{name}"] = path
         return found
 
+    def _with_id(self, folder: Path) -> tuple[str, Path] | None:
+        """The id and place of a folder that lies in the home's folder of models; None for one that lies elsewhere."""
+        for name, path in self._own().items():
+            if not path.is_symlink() and os.path.isdir(path) and os.path.samefile(path, folder):
+                return name, path
+        return None
+
     def _find(self, name: str) -> Path | None:
         if name == STARTER:
             return self._shipped if self._shipped.is_dir() else None
@@ -151,7 +174,7 @@ class ModelCatalog:
                 self._check_place(model_id, path)
             if not os.path.isdir(path):
                 folder, label = _read_link(path)
-            files, problem = check_folder(folder), None
+            files, problem = self._unchanged.check(folder), None
         except WorkbenchError as error:
             files, problem = None, error
         shipped = folder == self._shipped
@@ -167,6 +190,7 @@ class ModelCatalog:
             shipped=shipped,
             has_template=bool(files and files.has_template),
             dtype=files.dtype if files else "",
+            place=_place(path),
             problem=problem,
         )
 
@@ -205,6 +229,12 @@ _STARTER_ABOUT = Text(
     "A very small model that comes with the workbench, for trying everything out without a download. It knows little.",
     "随工作台附带的极小模型，无需下载即可试用全部功能；它懂得很少。",
 )
+
+
+def _place(path: Path) -> str:
+    if path.is_symlink() or not os.path.isdir(path):
+        return ENTRY if path.is_symlink() or path.suffix == ".json" else FILE
+    return FOLDER
 
 
 def _architecture(files: ModelFiles | None) -> str:

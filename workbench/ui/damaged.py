@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.config.disk import ENTRY, FILE, FOLDER
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.ui import html
@@ -19,21 +20,31 @@ _USABLE = Text("can be used", "可以使用")
 _WHICH = Text("Which one to delete", "要删除哪一个")
 _DELETE = Text("Delete it", "删除它")
 _SURE = Text("Delete", "删除")
-_ASK = Text("Delete {name}, with all files in it? This cannot be undone.", "删除“{name}”及其全部文件？此操作无法撤销。")
-_ASK_PLACE = Text(
-    "Take {name} out of the list? Its folder stays where it is.", "把“{name}”从列表中移除？它的文件夹会保留在原处。"
-)
+# By what would be deleted.
+_ASK = {
+    FOLDER: Text(
+        "Delete {name}, with all files in it? This cannot be undone.", "删除“{name}”及其全部文件？此操作无法撤销。"
+    ),
+    ENTRY: Text(
+        "Take {name} out of the list? Only its entry goes; the folder to which it leads stays as it is.",
+        "把“{name}”从列表中移除？只删除这个条目，它指向的文件夹会原样保留。",
+    ),
+    FILE: Text("Delete the file {name}? This cannot be undone.", "删除文件“{name}”？此操作无法撤销。"),
+}
 
 
 @dataclass(frozen=True)
 class DamagedThing:
-    """One of them; `usable` where only something beside it was lost, `elsewhere` where only its entry would be deleted."""
+    """One of them; `usable` where only something beside it was lost.
+
+    `place`: what lies there and would be deleted (`config/disk.py`): FOLDER, ENTRY or FILE.
+    """
 
     id: str
     name: Text
     problem: WorkbenchError
     usable: bool = False
-    elsewhere: bool = False
+    place: str = FOLDER
 
 
 class DamagedList:
@@ -65,7 +76,7 @@ class DamagedList:
             thing = next((thing for thing in find() if thing.id == chosen), None)
             if thing is None:
                 return gr.skip(), gr.skip(), ""
-            words = (_ASK_PLACE if thing.elsewhere else _ASK).with_(name=thing.name)
+            words = _ASK[thing.place].with_(name=thing.name)
             return gr.Column(visible=True), html.esc(words.to(shell.lang(request))), thing.id
 
         def deleted(asked: str, chosen: str, request: gr.Request) -> Any:
@@ -80,9 +91,9 @@ class DamagedList:
         """A handler for `outputs`."""
         return self.shown(self._shell.lang(request))
 
-    def shown(self, lang: str) -> list[Any]:
-        """What the outputs show now."""
-        found = self._find()
+    def shown(self, lang: str, found: Sequence[DamagedThing] | None = None) -> list[Any]:
+        """What the outputs show now; `found` where the caller has already looked."""
+        found = self._find() if found is None else found
         choices = [(thing.name.to(lang), thing.id) for thing in found]
         return [
             gr.Column(visible=bool(found)),

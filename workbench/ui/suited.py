@@ -219,8 +219,11 @@ def _filled(
 def _suggestions(engine: Any, preset: Preset, config: RunConfig) -> list[Suggestion]:
     """What the rule suggests for this run, for its data and its model as they are listed."""
     data = _usable(engine.data.list(), config.data.train)
-    model = _usable(engine.models.list(), config.model.base)
-    if data is None or model is None or data.kind not in METHODS[config.method.kind].data_kinds:
+    if data is None or data.kind not in METHODS[config.method.kind].data_kinds:
+        return []
+    try:
+        model = engine.models.resolve(config.model.base)
+    except WorkbenchError:  # what is wrong is told at its field
         return []
     return suggestions(preset.values, config, data.usable or data.rows, model.parameters)
 

@@ -5,6 +5,7 @@ The page names models by id only. New ones come as folders in the home folder or
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -45,7 +46,7 @@ def build(shell: Shell) -> None:
     shell.lead(_LEAD)
     choice = gr.Radio([], label=shell.text(_CHOICE), elem_id="model-choice", elem_classes="cards")
     about = made_html(elem_id="model-about")
-    damaged = DamagedList(shell, ID, lambda: _damaged(shell), shell.engine.delete_model)
+    damaged = DamagedList(shell, ID, lambda: _damaged(shell.engine.models.list()), shell.engine.delete_model)
     folder = shell.engine.home / "models"
     gr.Markdown(shell.text(_MORE.with_(folder=folder)), elem_classes="note")
     with gr.Row(elem_classes="next-row"):
@@ -55,7 +56,8 @@ def build(shell: Shell) -> None:
 
     def show(model_id: str, request: gr.Request) -> Any:
         lang = shell.lang(request)
-        return [*_shown(shell, model_id, lang), *damaged.shown(lang)]
+        models = shell.engine.models.list()
+        return [*_shown(shell, models, model_id, lang), *damaged.shown(lang, _damaged(models))]
 
     outputs = [choice, about, *damaged.outputs]
     shell.shared["model.damaged"] = damaged
@@ -65,8 +67,7 @@ def build(shell: Shell) -> None:
     choice.input(lambda chosen: chosen, choice, shell.model, **QUIET)
 
 
-def _shown(shell: Shell, model_id: str, lang: str) -> list[Any]:
-    models = shell.engine.models.list()
+def _shown(shell: Shell, models: Sequence[Any], model_id: str, lang: str) -> list[Any]:
     usable = [info for info in models if info.problem is None]
     chosen = next((info for info in usable if info.id == model_id), usable[0] if usable else None)
     choices = [(_label(shell, info, lang), info.id) for info in usable]
@@ -110,11 +111,9 @@ def _about(shell: Shell, info: Any, lang: str) -> str:
     )
 
 
-def _damaged(shell: Shell) -> list[DamagedThing]:
+def _damaged(models: Sequence[Any]) -> list[DamagedThing]:
     return [
-        DamagedThing(info.id, info.name, info.problem, elsewhere=info.folder.parent != shell.engine.home / "models")
-        for info in shell.engine.models.list()
-        if info.problem is not None
+        DamagedThing(info.id, info.name, info.problem, place=info.place) for info in models if info.problem is not None
     ]
 
 

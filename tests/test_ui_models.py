@@ -1,0 +1,70 @@
+"""The Model tab without a browser: how often models are looked at, and what it asks before it deletes something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_ui_page import Asked
+from tests.ui_double import FakeEngine
+from workbench.engine import Engine
+from workbench.ui import suited
+from workbench.ui.page import build
+
+
+def handlers(page: Any, *targets: tuple[str, str]) -> set[Any]:
+    """What is called at these events, each an element's id and a name."""
+    return {
+        function.fn
+        for function in page.fns.values()
+        for block, event in function.targets
+        if (getattr(page.blocks.get(block), "elem_id", None), event) in targets and function.fn is not None
+    }
+
+
+def test_each_choice_lists_the_models_once_and_no_edit_of_the_form_lists_them_for_a_suggestion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine(tmp_path)
+    page = build(engine)
+    listed, real = [], engine.models.list
+    monkeypatch.setattr(engine.models, "list", lambda: listed.append(1) or real())
+    (show,) = handlers(page, ("model-again", "click"))
+    choice, _, whole, cards, *_ = show("qwen3-0.6b", request=Asked())
+    assert choice.value == "qwen3-0.6b" and "old-model" in cards and whole.visible and len(listed) == 1
+    del listed[:]
+    draft = suited.first_draft(engine, "qwen3-0.6b", "pirate-voice", "en")
+    for model in ("starter", "qwen3-0.6b", "old-model", "gone"):
+        suited.suggested(engine, suited.choose_model(engine, draft, model))
+    assert not listed
+
+
+@pytest.mark.parametrize(
+    ("name", "en", "zh"),
+    [
+        ("empty", "with all files in it", "全部文件"),
+        ("bad.json", "only its entry goes", "只删除这个条目"),
+        ("lost.json", "only its entry goes", "只删除这个条目"),
+        ("notes.txt", "the file notes.txt", "文件“notes.txt”"),
+    ],
+)
+def test_what_is_asked_before_deleting_says_what_goes(tmp_path: Path, name: str, en: str, zh: str) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    if name == "empty":
+        (models / name).mkdir()
+    else:
+        gone = {"folder": str(tmp_path / "gone"), "name": "lost.json"}
+        (models / name).write_text(json.dumps(gone) if name == "lost.json" else "{", encoding="utf-8")
+    engine = Engine(tmp_path)
+    try:
+        page = build(engine)
+        (ask,) = handlers(page, ("model-damaged-delete", "click"))
+        (info,) = [info for info in engine.models.list() if info.problem]
+        for lang, words in (("en", en), ("zh", zh)):
+            assert words in ask(info.id, request=Asked(accept_language=lang))[1].replace("Only", "only")
+    finally:
+        engine.close()
