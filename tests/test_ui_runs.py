@@ -50,18 +50,56 @@ def test_the_chat_says_which_step_answers_while_it_trains_and_nothing_of_it_afte
     training.engine.finish(training.run)
     made = training.shell.live.make("chat-tuned-name", training.run, lang)
     assert "350" not in made and after in made
+    left_out = [frame[2] for frame in chat._answerer(training.shell)(*asked)][-1]
+    assert "350" not in left_out and chat._LEFT_OUT.to(lang)[:20] in left_out
+    chat._clear(talk)
     assert [frame[2] for frame in chat._answerer(training.shell)(*asked)][-1] == ""
 
 
-def test_a_trained_model_does_not_go_on_from_what_it_said_in_the_middle_of_its_training() -> None:
+def test_a_trained_model_does_not_go_on_from_what_it_said_in_the_middle_of_its_training_and_its_base_does() -> None:
     talk = Conversation()
     talk.turns = [
         Turn("Sky?", {BASE: "Blue.", TUNED: "Arrr blu"}, in_training=True),
         Turn("Sea?", {TUNED: "Arr, blue."}),
+        Turn("Wind?", {BASE: "West.", TUNED: ""}, in_training=True),
     ]
-    asked = {now: [said["content"] for said in talk.messages(TUNED, "And?", in_training=now)] for now in (True, False)}
-    assert asked[True] == ["Sky?", "Arrr blu", "Sea?", "Arr, blue.", "And?"]
-    assert asked[False] == ["Sea?", "Arr, blue.", "And?"]
+    asked = {
+        (side, now): [said["content"] for said in talk.messages(side, "And?", in_training=now)]
+        for side in (BASE, TUNED)
+        for now in (True, False)
+    }
+    assert asked[TUNED, True] == ["Sky?", "Arrr blu", "Sea?", "Arr, blue.", "And?"]
+    assert asked[TUNED, False] == ["Sea?", "Arr, blue.", "And?"]
+    assert asked[BASE, True] == asked[BASE, False] == ["Sky?", "Blue.", "Wind?", "West.", "And?"]
+    assert talk.left_out(TUNED, in_training=False) == talk.turns[:1], "a side that said nothing has nothing to lose"
+    assert not talk.left_out(TUNED, in_training=True) and not talk.left_out(BASE, in_training=False)
+
+
+@pytest.mark.parametrize("ends", ["before it is asked", "before its first word", "after its first word"])
+def test_a_turn_belongs_to_the_model_that_answered_also_where_the_run_ends_meanwhile(
+    training: Any, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, talk, real = training.engine, Conversation(), training.engine.chat
+    request = SimpleNamespace(headers={"accept-language": "en"})
+    asked = (talk, training.run, "Sky?", "", 0.0, 1.0, 64, request)
+    earlier = Turn("Sea?", {BASE: "Grey.", TUNED: "Arr, gr"}, in_training=True)
+    talk.target, talk.turns = training.run, [earlier]
+
+    def chat_while_it_ends(target: str, messages: Any, tuned: bool, **sampling: Any) -> Any:
+        for number, text in enumerate(real(target, messages, tuned, **sampling)):
+            if tuned and number == (ends == "after its first word"):
+                engine.finish(training.run)
+            yield text
+        if not tuned and ends == "before it is asked":
+            engine.finish(training.run)
+
+    monkeypatch.setattr(engine, "chat", chat_while_it_ends)
+    told = [frame[2] for frame in chat._answerer(training.shell)(*asked)][-1]
+    base, tuned = ([said["content"] for said in messages] for _, _, messages in engine.asked)
+    assert base == ["Sea?", "Grey.", "Sky?"]
+    assert tuned == (["Sky?"] if ends == "before it is asked" else ["Sea?", "Arr, gr", "Sky?"])
+    assert ("left out" in told) == (ends == "before it is asked")
+    assert talk.turns[-1].in_training == ("350" in told) == (ends == "after its first word")
 
 
 def test_a_long_name_is_shortened_and_the_step_stands_beside_it(training: Any) -> None:

@@ -23,7 +23,7 @@ _APART = "\u200b"  # a space without width
 class Turn:
     """A question and what each side answered; a side without an entry was not asked, or was stopped before a word.
 
-    `in_training`: the tuned side answered in the middle of its training.
+    `in_training`: the tuned side's answer came from the middle of its training.
     """
 
     question: str
@@ -71,14 +71,21 @@ class Conversation:
         """What one side is asked: the system prompt, its own earlier turns, and the new question.
 
         Args:
-            in_training: whether it still trains. A model that has learned does not go on from what it said half-way.
+            in_training: whether its run still trains. A model that has learned does not go on from what it said half-way.
         """
         said = [{"role": "system", "content": system.strip()}] if system.strip() else []
+        left_out = self.left_out(side, in_training)
         for turn in self.turns:
             answer = turn.answers.get(side, "")
-            if answer.strip() and (in_training or not turn.in_training):
+            if answer.strip() and turn not in left_out:
                 said += [_message("user", turn.question), _message("assistant", answer)]
         return [*said, _message("user", question)]
+
+    def left_out(self, side: str, in_training: bool) -> list[Turn]:
+        """The turns that its window shows and that `messages` does not send to it; the base side did not change."""
+        if side != TUNED or in_training:
+            return []
+        return [turn for turn in self.turns if turn.in_training and turn.answers.get(side, "").strip()]
 
     def shown(self, side: str) -> list[dict[str, str]]:
         """One side as its chat window shows it."""

@@ -57,6 +57,11 @@ _CAME_AT = Text(
     "This answer came at about step {step} of {total}, in the middle of the training. Clear the chat and ask again later to hear what changed.",
     "这个回答大约来自第 {step} / {total} 步的模型，训练还在进行。稍后清空对话再问一次，听听有什么变化。",
 )
+_LEFT_OUT = Text(
+    "Earlier turns came from the middle of the training and are left out: the tuned model was not sent them, the base "
+    "model was.",
+    "之前有几轮对话来自训练途中的模型，没有再发给训练后的模型；基座模型仍会收到这些对话。",
+)
 _NOTHING_SAID = Text(
     "Write a question below, or click one of those offered. The answer appears here.",
     "在下方输入问题，或点一个现成的问题，回答会显示在这里。",
@@ -215,8 +220,6 @@ def _turn(
 ) -> Iterator[Any]:
     turn, drawn = Turn(question), 0.0
     asked = sides(shell.engine, state.target)
-    turn.in_training = _trains(shell.engine.status(), state.target)
-    prompts = {side: state.messages(side, question, system, turn.in_training) for side in asked}
     state.turns.append(turn)
     yield _frame(state, gr.Button(interactive=False), gr.Button(interactive=True), "")
     told: Any = ""
@@ -224,13 +227,19 @@ def _turn(
         if state.halted:
             break
         turn.answers[side] = ""
+        # The run may end at any moment: what is sent follows from how it stands when this side is asked, and what is said
+        # of the answer from how it stands when that comes.
+        trains = _trains(shell.engine.status(), state.target)
+        said = state.messages(side, question, system, trains)
+        forgotten = html.note(_LEFT_OUT.to(lang)) if state.left_out(side, trains) else html.Markup("")
         stream = shell.engine.chat(
-            state.target, prompts[side], tuned=side == TUNED or len(asked) == 1, stop=state.next_answer(), **sampling
+            state.target, said, tuned=side == TUNED or len(asked) == 1, stop=state.next_answer(), **sampling
         )
         try:
             for text in stream:
                 if side == TUNED and not turn.answers[side]:
-                    told = _came_at(shell, state.target, lang)
+                    turn.in_training, came_at = _came_at(shell, state.target, lang)
+                    told = html.join([forgotten, came_at])
                 turn.answers[side] = text
                 if time.monotonic() - drawn >= REDRAW_SECONDS:
                     drawn = time.monotonic()
@@ -326,12 +335,12 @@ def _tuned_name(shell: Shell, run_id: str, lang: str) -> html.Markup:
     return html.line(_LEARNS.with_(name=name).to(lang), now)
 
 
-def _came_at(shell: Shell, run_id: str, lang: str) -> html.Markup:
-    """That an answer came from a model in the middle of its training; empty otherwise."""
+def _came_at(shell: Shell, run_id: str, lang: str) -> tuple[bool, html.Markup]:
+    """Whether the answer that comes now is from a model in the middle of its training; and a note of it then."""
     status = shell.engine.status()
     if not _trains(status, run_id):
-        return html.Markup("")
-    return html.note(_CAME_AT.with_(step=status.step, total=status.total_steps).to(lang))
+        return False, html.Markup("")
+    return True, html.note(_CAME_AT.with_(step=status.step, total=status.total_steps).to(lang))
 
 
 def _trains(status: Any, run_id: str) -> bool:
