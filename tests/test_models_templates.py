@@ -183,7 +183,15 @@ def test_a_template_is_tried_out_once_even_by_several_at_a_time(monkeypatch):
     assert len(started) == 1
 
 
-@pytest.mark.parametrize("program", ["print('no jinja2')", "import os, signal; os.kill(os.getpid(), 9)", None])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "print('no jinja2')",
+        "import os; os.kill(os.getpid(), 9)",
+        "import os; print('ready', flush=True); os.kill(os.getpid(), 9)",
+        None,
+    ],
+)
 def test_a_process_that_could_not_begin_says_nothing_about_the_template(monkeypatch, tmp_path, program):
     script = tmp_path / "script.py"
     script.write_text(program or "")
@@ -208,12 +216,31 @@ def test_a_process_that_crashes_or_never_ends_condemns_the_template(monkeypatch,
     assert not children()
 
 
+@pytest.mark.parametrize("ended", ["by the process itself", "from here"])
+def test_what_only_the_clock_says_of_a_template_is_not_remembered(monkeypatch, tmp_path, ended):
+    """A computer that sleeps or is held up makes a good one late."""
+    text = CHATML + f"{{# {ended} #}}"
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import faulthandler, time; print('ready', flush=True); "
+        f"faulthandler.dump_traceback_later({0.2 if ended == 'by the process itself' else 60}, exit=True); time.sleep(60)"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(template_probe, "__file__", str(script))
+        patch.setattr(templates, "LONGEST_SECONDS", 2)
+        assert "come to an end" in refusal(text)
+    check_template(text)
+
+
 def test_without_limits_of_the_system_the_clock_ends_the_process(monkeypatch, tmp_path):
     # As on Windows: no module `resource`.
     script = tmp_path / "script.py"
     text = Path(template_probe.__file__).read_text(encoding="utf-8")
-    script.write_text(text.replace("import resource", "raise ImportError").replace("WALL_SECONDS, LAST", "LATER, LAST"))
-    script.write_text("WALL_SECONDS = 1\n" + script.read_text().replace("from __future__ import annotations", ""))
+    changed = text.replace("import resource", "raise ImportError").replace(
+        "LAST_SECONDS = 10, 20", "LAST_SECONDS = 1, 1"
+    )
+    assert changed.count("raise ImportError") and "= 1, 1" in changed
+    script.write_text(changed)
     monkeypatch.setattr(template_probe, "__file__", str(script))
     assert "come to an end" in refusal(BAD["a silent loop"][0])
     check_template(CHATML)

@@ -183,6 +183,66 @@ def test_a_process_that_crashes_condemns_the_tokenizer(tmp_path, sound, monkeypa
     assert caught.value.code == code
 
 
+KILLED = {"reading": "'ready'", "working": "'ready', 'read'", "done": "'ready', 'read', 'fine'"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal of that kind")
+@pytest.mark.parametrize("when", KILLED)
+def test_a_process_that_the_system_kills_took_too_much_memory(tmp_path, sound, monkeypatch, nothing_tried_out, when):
+    """In a container with less memory than the process may take; in this one, the same would be killed with everything."""
+    write(tmp_path, sound, {})
+    script, begun = tmp_path / "script.py", []
+    script.write_text(f"import os; print({KILLED[when]}, flush=True); os.kill(os.getpid(), 9)")
+    real = tokenizer_file.run_probe
+    monkeypatch.setattr(tokenizer_file, "run_probe", lambda *args: begun.append(1) or real(*args))
+    with monkeypatch.context() as patch:
+        patch.setattr(tokenizer_probe, "__file__", str(script))
+        for _ in range(2):
+            if when == "done":
+                check_tokenizer(tmp_path)
+                continue
+            with pytest.raises(WorkbenchError, match="memory") as caught:
+                check_tokenizer(tmp_path)
+            assert caught.value.code == "bad_tokenizer"
+    assert len(begun) == (2 if when == "reading" else 1)
+    if when == "reading":  # the memory is there another time
+        check_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("ended", ["by the process itself", "from here"])
+@pytest.mark.parametrize("words", ["'ready'", "'ready', 'read'"])
+def test_what_only_the_clock_says_is_not_remembered(tmp_path, sound, monkeypatch, nothing_tried_out, words, ended):
+    """A computer that sleeps or is held up makes a good one late."""
+    write(tmp_path, sound, {})
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import faulthandler, time; print({words}, flush=True); "
+        f"faulthandler.dump_traceback_later({0.2 if ended == 'by the process itself' else 60}, exit=True); time.sleep(60)"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(tokenizer_probe, "__file__", str(script))
+        patch.setattr(tokenizer_file, "LONGEST_SECONDS", 1.5)
+        with pytest.raises(WorkbenchError, match="come to an end"):
+            check_tokenizer(tmp_path)
+    check_tokenizer(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the clock is the only limit")
+def test_processor_time_ends_a_probe_before_the_clock_does():
+    """Or a busy computer would make a good tokenizer late."""
+    probe = tokenizer_probe
+    assert probe.READ_LAST >= 2 * probe.READ_SECONDS and probe.WORK_LAST >= 2 * probe.WORK_SECONDS
+    assert tokenizer_file.LONGEST_SECONDS > probe.READ_LAST + probe.WORK_LAST
+    code = (
+        "import sys, time; sys.path.append(sys.argv[1]); import template_probe as probe\n"
+        "probe.limit(2**30, 30, 1); probe.limit(2**30, 30, 60); time.sleep(1.2); print('after', flush=True)\n"
+        "probe.limit(2**30, 30, 1); time.sleep(9)"
+    )
+    folder = str(tokenizer_probe.__file__).rpartition("tokenizer_probe")[0]
+    done = subprocess.run([sys.executable, "-I", "-c", code, folder], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "after\n" and done.stderr.startswith("Timeout") and done.returncode == 1
+
+
 def refused_as_broken(folder):
     with pytest.raises(WorkbenchError) as caught:
         check_tokenizer(folder)

@@ -22,14 +22,18 @@ class Outcome:
         ending: what it complained about, at the end.
         code: its exit code; negative where a signal ended it.
         late: whether it was ended because its time was up, by the system or from here.
-        begun: whether it tried anything at all; where not (Python did not start, the system needed the memory), nobody
-            can say anything about the file.
+        by_clock: whether that was time on the clock, which also runs while a computer sleeps or is held up: it says little
+            about the file, and need not be true another time.
+        killed: whether somebody else ended it: the system, where the memory is at its end.
+        begun: whether it tried anything at all; where not (Python did not start), nobody can say anything about the file.
     """
 
     words: tuple[str, ...]
     ending: str
     code: int
     late: bool
+    by_clock: bool
+    killed: bool
     begun: bool
 
     @property
@@ -57,12 +61,12 @@ def run_probe(script: str, arguments: list[str], data: bytes, longest: float) ->
         stderr=subprocess.PIPE,
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )
-    late = False
+    by_clock = False
     with child:
         try:
             output, errors = child.communicate(data, longest)
         except subprocess.TimeoutExpired:  # it ends by itself before; this is for when even that fails
-            late = True
+            by_clock = True
             child.kill()
             output, errors = child.communicate()
         except BaseException:
@@ -70,9 +74,17 @@ def run_probe(script: str, arguments: list[str], data: bytes, longest: float) ->
             raise
     words = output.decode("ascii", "replace").split()
     ending = errors.decode("utf-8", "replace")
-    begun = words[:1] == [READY] and (late or child.returncode != -getattr(signal, "SIGKILL", 9))
-    late = late or child.returncode == -getattr(signal, "SIGXCPU", 24) or ending.startswith("Timeout")
-    return Outcome(tuple(words[1:]), ending[-_ENDING:], child.returncode, late, begun)
+    killed = not by_clock and child.returncode == -getattr(signal, "SIGKILL", 9)
+    by_clock = by_clock or ending.startswith("Timeout")  # as faulthandler says it
+    return Outcome(
+        words=tuple(words[1:]),
+        ending=ending[-_ENDING:],
+        code=child.returncode,
+        late=by_clock or child.returncode == -getattr(signal, "SIGXCPU", 24),
+        by_clock=by_clock,
+        killed=killed,
+        begun=words[:1] == [READY],
+    )
 
 
 def package_folders(*names: str) -> list[str]:

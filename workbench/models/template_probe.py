@@ -178,19 +178,19 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def limit(memory: int, processor: int) -> None:
+def limit(memory: int, processor: int, clock: int) -> None:
     """Let the system end this process: it does so even in the middle of one long instruction, and without a parent.
 
     Args:
         memory: bytes that it may have.
         processor: seconds that it may compute from now on; said again, they are counted anew.
+        clock: seconds that may pass from now on; said again, they are counted anew.
     """
+    faulthandler.dump_traceback_later(clock, exit=True)
     try:
         import resource
     except ImportError:  # Windows
-        faulthandler.dump_traceback_later(WALL_SECONDS, exit=True)
         return
-    faulthandler.dump_traceback_later(LAST_SECONDS, exit=True)
     limits = {
         resource.RLIMIT_CORE: 0,  # nobody wants the remains
         resource.RLIMIT_CPU: math.ceil(time.process_time()) + processor - 1,
@@ -208,7 +208,7 @@ def main() -> None:
     """Try out the template on standard input."""
     sys.path += sys.argv[1:]
     environment()  # everything is imported before the clock starts
-    limit(MEMORY_BYTES, CPU_SECONDS)
+    limit(MEMORY_BYTES, CPU_SECONDS, WALL_SECONDS if sys.platform == "win32" else LAST_SECONDS)
     print(READY, flush=True)
     text = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
     print(try_out(text), flush=True)

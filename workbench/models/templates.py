@@ -71,7 +71,8 @@ def check_template(text: str) -> None:
     """Refuse a template that hangs, swells or crashes, does nothing but break the sandbox's rules, or loses all that is said.
 
     The first call for a text takes the start of a small Python (0.2 s; seconds for a bad one), any other no time: what
-    became of it is remembered as long as this process lives. A template that refuses conversations is accepted.
+    became of it is remembered as long as this process lives, unless only the clock said so. A template that refuses conversations
+    is accepted.
 
     Raises:
         WorkbenchError: (`bad_template`) the model must not be used; (`template_untried`) it could not be tried out.
@@ -82,7 +83,9 @@ def check_template(text: str) -> None:
     with _lock:  # so that two who ask at the same time start one process
         verdict = _verdicts.get(key)
         if verdict is None:
-            verdict = _verdicts[key] = _try_out(text)
+            verdict, lasting = _try_out(text)
+            if lasting:
+                _verdicts[key] = verdict
     if verdict != probe.FINE:
         raise _refusal(verdict)
 
@@ -105,19 +108,19 @@ def folder_template(folder: Path) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def _try_out(text: str) -> str:
-    """The verdict of a process that is gone when this returns."""
+def _try_out(text: str) -> tuple[str, bool]:
+    """The verdict of a process that is gone when this returns, and whether it would say so again."""
     folders = package_folders("jinja2", "markupsafe")
     try:
         outcome = run_probe(probe.__file__, folders, text.encode("utf-8", "surrogatepass"), LONGEST_SECONDS)
     except OSError as error:
         raise _untried(str(error)) from error
-    if not outcome.begun:
+    if not outcome.begun or (outcome.killed and not outcome.words):  # the system needed the memory, for whatever
         raise _untried(outcome.complaint)
     verdict = outcome.words[0] if outcome.words else probe.SLOW if outcome.late else _CRASH
     if verdict != probe.FINE:
         _LOG.warning("a chat template is refused (%s) %s", verdict, outcome.ending)
-    return verdict
+    return verdict, bool(outcome.words) or not outcome.by_clock
 
 
 def _refusal(verdict: str) -> WorkbenchError:

@@ -20,7 +20,8 @@ from workbench.models import tokenizer_probe as probe
 from workbench.models.probing import package_folders, run_probe
 from workbench.models.reading import contained, damaged, model_error, unreadable
 
-LONGEST_SECONDS = 120  # on the clock, on a computer that is busy
+# With the time until the other process can begin, which a virus scanner or a busy computer may hold up.
+LONGEST_SECONDS = 60 + probe.READ_LAST + probe.WORK_LAST
 
 _LOG = logging.getLogger(__name__)
 _BROKEN, _SLOW, _CRASH = "broken", "slow", "crash"
@@ -30,8 +31,7 @@ _REASONS = {
         "此模型的分词器（{file}）会把一段短文本膨胀成极长的内容",
     ),
     probe.MEMORY: Text(
-        "this model's tokenizer ({file}) needs far too much memory for a short text",
-        "此模型的分词器（{file}）处理一段短文本就要占用过多内存",
+        "this model's tokenizer ({file}) needs far too much memory", "此模型的分词器（{file}）占用的内存过多"
     ),
     _SLOW: Text(
         "this model's tokenizer ({file}) does not come to an end with a short text",
@@ -57,7 +57,8 @@ def check_tokenizer(folder: Path) -> None:
     """Refuse a tokenizer.json that can't be read, or hangs, swells or crashes over short texts.
 
     Other kinds of tokenizers are read only when they are loaded. The first call for a file takes a fifth of a second, a
-    second for a large one; any other no time, until the file changes, and so for copies of it.
+    second for a large one; any other no time, until the file changes, and so for copies of it. What only the clock or a
+    lack of memory said is asked again.
 
     Raises:
         WorkbenchError: (`broken_tokenizer`) it can't be read; (`bad_tokenizer`) it can't be worked with.
@@ -72,8 +73,8 @@ def check_tokenizer(folder: Path) -> None:
             _contents[key] = _content(path)
         verdict = _verdicts.get(_contents[key])
         if verdict is None:
-            verdict = _try_out(path)
-            if verdict is not None:
+            verdict, lasting = _try_out(path)
+            if verdict is not None and lasting:
                 _verdicts[_contents[key]] = verdict
     if verdict == _BROKEN:
         raise damaged(path, code="broken_tokenizer")
@@ -89,31 +90,36 @@ def _content(path: Path) -> str:
         raise unreadable(path, error) from error
 
 
-def _try_out(path: Path) -> str | None:
-    """What a process that is gone when this returns says about the file; None where nobody can say."""
+def _try_out(path: Path) -> tuple[str | None, bool]:
+    """What a process that is gone when this returns says about the file, and whether it would say so again.
+
+    None where nobody can say.
+    """
     folders = package_folders("tokenizers")
     if not folders:
-        return None
+        return None, False
     own = str(Path(probe.__file__).parent)
     try:
         outcome = run_probe(probe.__file__, [folders[0], own, str(path)], b"", LONGEST_SECONDS)
     except OSError:
         _LOG.warning("%s could not be tried out", path, exc_info=True)
-        return None
+        return None, False
+    read, said = outcome.words[:1] == (probe.READ,), outcome.words[1:]
     if not outcome.begun:  # loading it says more
         _LOG.warning("%s could not be tried out: %s", path, outcome.ending)
-        return None
-    read, verdict = outcome.words[:1], outcome.words[1:]
-    if verdict == (probe.FINE,):
-        return probe.FINE
+        return None, False
+    if said == (probe.FINE,):
+        return probe.FINE, True
     _LOG.warning("%s is refused: exit code %s, %s\n%s", path, outcome.code, outcome.words, outcome.ending)
-    if verdict:
-        return verdict[0]
-    if _OUT_OF_MEMORY in outcome.ending:
-        return probe.MEMORY
+    if said:
+        return said[0], True
+    # Where the computer has less memory than the process may take, the system ends it; in here it might end everything.
+    # A large file needs some to be read, which may be there another time.
+    if outcome.killed or _OUT_OF_MEMORY in outcome.ending:
+        return probe.MEMORY, read or not outcome.killed
     if outcome.late:
-        return _SLOW
-    return _CRASH if read else _BROKEN
+        return _SLOW, not outcome.by_clock
+    return _CRASH if read else _BROKEN, True
 
 
 def _refusal(path: Path, verdict: str) -> WorkbenchError:
