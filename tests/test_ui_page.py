@@ -321,8 +321,6 @@ def test_the_guide_follows_what_is_true(engine: FakeEngine) -> None:
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "paused"])
 def test_the_guide_offers_a_way_on_from_a_run_that_failed(engine: FakeEngine, status: str) -> None:
-    from dataclasses import replace
-
     fake = FakeEngine(engine.home)
     run = fake.run(fake.submit(RunConfig()))
     step = guide.step_of({"at": 3}, replace(run, status=status))
@@ -333,14 +331,25 @@ def test_the_guide_offers_a_way_on_from_a_run_that_failed(engine: FakeEngine, st
 # -- the whole ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_guide_lets_those_pass_who_bring_data_of_their_own(engine: FakeEngine) -> None:
-    infos, record = engine.data.list(), engine.run(engine.submit(engine.preset("first-run").config()))
-    shipped = next(info.id for info in infos if info.shipped)
-    own = [*infos, replace(infos[0], id="mine", shipped=False)]
-    assert guide.aside({}, None, "mine", own)
-    assert not guide.aside({}, None, shipped, own) and not guide.aside({}, None, "", own)
+def test_the_guide_lets_those_pass_who_bring_data_or_a_model_of_their_own(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path)
+    own, shipped = engine.data.add(Path("mine.csv")).id, next(info.id for info in engine.data.list() if info.shipped)
+    for dataset in (own, shipped, "", "gone"):
+        for model in ("starter", "qwen3-0.6b", "old-model", "", "gone"):
+            brings = dataset == own or model == "qwen3-0.6b"  # the old one is damaged
+            assert guide.aside(engine, {}, None, dataset, model) is brings
+    record = engine.run(engine.submit(engine.preset("first-run").config()))
     for memory, found in (({"at": 2}, None), ({"asked_for": True}, None), ({}, record)):
-        assert not guide.aside(memory, found, "mine", own)
+        assert not guide.aside(engine, memory, found, own, "qwen3-0.6b")
+
+
+@pytest.mark.parametrize(("model", "shown"), [("starter", True), ("qwen3-0.6b", False)])
+def test_the_guide_looks_at_the_model_that_the_page_has_chosen(tmp_path: Path, model: str, shown: bool) -> None:
+    page = build(FakeEngine(tmp_path))
+    place = page.shell.shared["guide"]["row"]
+    first, *_ = [event.fn for event in page.fns.values() if event.name == "first" and place in event.outputs]
+    row, *_ = first({}, "", "", model, request=Asked())
+    assert row.visible is shown
 
 
 def test_tabs_are_found_in_their_order() -> None:

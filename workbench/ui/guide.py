@@ -8,7 +8,6 @@ the guide also follows people who do a step by themselves, survives a reload, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,16 +133,16 @@ def bind(shell: Shell) -> None:
     kept, seen, button, action = ours["kept"], ours["seen"], ours["button"], ours["action"]
     shown = [ours["row"], ours["said"], button, seen]
 
-    known = [kept, shell.run, shell.dataset]
+    known = [kept, shell.run, shell.dataset, shell.model]
 
-    def refresh(memory: dict, run_id: str, dataset: str, last: str, request: gr.Request) -> Any:
-        return _shown(shell, memory, run_id, dataset, last, shell.lang(request))
+    def refresh(memory: dict, run_id: str, dataset: str, model: str, last: str, request: gr.Request) -> Any:
+        return _shown(shell, memory, run_id, (dataset, model), last, shell.lang(request))
 
-    def first(memory: dict, run_id: str, dataset: str, request: gr.Request) -> Any:
-        return _shown(shell, memory, run_id, dataset, None, shell.lang(request))
+    def first(memory: dict, run_id: str, dataset: str, model: str, request: gr.Request) -> Any:
+        return _shown(shell, memory, run_id, (dataset, model), None, shell.lang(request))
 
-    def reopen(memory: dict, run_id: str, dataset: str) -> Any:
-        closed = memory.get("closed") or aside(memory, _record(shell, run_id), dataset, shell.engine.data.list())
+    def reopen(memory: dict, run_id: str, dataset: str, model: str) -> Any:
+        closed = memory.get("closed") or aside(shell.engine, memory, _record(shell, run_id), dataset, model)
         at = memory.get("at", 1) if memory.get("at", 1) < STEPS else 1
         return {"at": at, "closed": not closed, "asked_for": bool(closed)}
 
@@ -205,21 +204,28 @@ def step_of(memory: dict[str, Any], record: Any) -> Step | None:
     return _FAILED
 
 
-def aside(memory: dict[str, Any], record: Any, dataset: str, infos: Iterable[Any]) -> bool:
-    """Whether the guide lets somebody pass who came with data of their own, and has not asked for it.
+def aside(engine: Any, memory: dict[str, Any], record: Any, dataset: str, model: str) -> bool:
+    """Whether the guide lets somebody pass who came with data or a model of their own, and has not asked for it.
 
-    Its first click would put the example in the place of what they chose.
+    Its first click would put the example and the starter model in the place of what they chose.
     """
     if record is not None or memory.get("at", 1) > 1 or memory.get("asked_for"):
         return False
-    return any(info.id == dataset and not info.shipped for info in infos)
+    if any(info.id == dataset and not info.shipped for info in engine.data.list()):
+        return True
+    try:
+        return not engine.models.resolve(model).shipped
+    except WorkbenchError:  # none was chosen, or it is gone or damaged: there is nothing to keep
+        return False
 
 
-def _shown(shell: Shell, memory: dict[str, Any], run_id: str, dataset: str, last: str | None, lang: str) -> Any:
+def _shown(
+    shell: Shell, memory: dict[str, Any], run_id: str, chosen: tuple[str, str], last: str | None, lang: str
+) -> Any:
     memory = memory if isinstance(memory, dict) else {}
     record = _record(shell, run_id)
     step = step_of(memory, record)
-    if step is _START and aside(memory, record, dataset, shell.engine.data.list()):
+    if step is _START and aside(shell.engine, memory, record, *chosen):
         step = None
     key = repr((step and (step.number, step.action, step.sentence.en), record and record.id, lang))
     if key == last:
