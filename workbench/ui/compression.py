@@ -8,7 +8,7 @@ a file to keep, or compressed already goes through as it is, piece by piece.
 from __future__ import annotations
 
 from starlette.datastructures import Headers
-from starlette.middleware.gzip import GZipResponder
+from starlette.middleware.gzip import GZipMiddleware
 
 from workbench.ui.asgi import Application, Message, Receive, Scope, Send, headers_of
 
@@ -38,17 +38,19 @@ class Compressed:
         if scope["type"] != "http" or "gzip" not in headers_of(scope).get("accept-encoding", ""):
             await self.app(scope, receive, send)
             return
-        gzip = GZipResponder(self.app, SMALLEST, LEVEL)
-        gzip.send = send
-        chosen = send
 
-        async def pass_on(message: Message) -> None:
-            nonlocal chosen
-            if message["type"] == "http.response.start" and _is_text(Headers(raw=message["headers"])):
-                chosen = gzip.send_with_compression
-            await chosen(message)
+        async def app(scope: Scope, receive: Receive, zipped: Send) -> None:
+            chosen = send  # past the middleware of starlette, which would compress more than texts
 
-        await self.app(scope, receive, pass_on)
+            async def pass_on(message: Message) -> None:
+                nonlocal chosen
+                if message["type"] == "http.response.start" and _is_text(Headers(raw=message["headers"])):
+                    chosen = zipped
+                await chosen(message)
+
+            await self.app(scope, receive, pass_on)
+
+        await GZipMiddleware(app, minimum_size=SMALLEST, compresslevel=LEVEL)(scope, receive, send)
 
 
 def _is_text(headers: Headers) -> bool:
