@@ -114,11 +114,41 @@ def test_a_tab_opens_at_its_top_and_takes_the_focus_along(engine: Any, open_page
         show(page, tab)
         page.wait_for_selector(READY[tab])
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_function("() => scrollY > 0")
         page.focus(f"#{button}")
         page.keyboard.press("Enter")
         page.wait_for_selector(READY[following])
         page.wait_for_function("() => scrollY === 0")
         assert page.evaluate("document.activeElement.id") == f"tab-{following}-button"
+
+
+# Many batches of changes between two frames, as while an answer is written; how often the upload boxes were looked for.
+BUSY = """async () => {
+  const real = Document.prototype.querySelectorAll;
+  let looks = 0;
+  document.querySelectorAll = what => { if (what.includes('upload-container')) looks++; return real.call(document, what); };
+  await new Promise(requestAnimationFrame);
+  for (let n = 0; n < 300; n++) {
+    document.body.appendChild(document.createElement('i')).remove();
+    await Promise.resolve();
+  }
+  await new Promise(done => setTimeout(done, 300));
+  delete document.querySelectorAll;
+  return looks;
+}"""
+NAMES = """() => [...document.querySelectorAll('button.upload-container')].filter(one => one.getClientRects().length).map(one => [
+  one.getAttribute('aria-label').split(':')[0], one.innerText.trim().replace(/\\s+/g, ' ')])"""
+
+
+def test_names_are_mended_once_a_frame_and_where_no_frame_is_drawn(engine: Any, open_page: Any) -> None:
+    page = open_page(engine.url)
+    settled(page, "data")
+    assert 1 <= page.evaluate(BUSY) <= 3
+    named = page.evaluate(NAMES)
+    assert named and all(said == stands for said, stands in named)
+    page.evaluate("window.requestAnimationFrame = () => 0")
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<button class=label-wrap id=late>More</button>')")
+    page.wait_for_selector("#late[aria-expanded=false]")
 
 
 def test_the_first_answer_that_changed_is_on_the_screen_without_scrolling(engine: Any, open_page: Any) -> None:

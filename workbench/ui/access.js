@@ -43,12 +43,18 @@
     next.click();
   });
 
+  // What stands there, without innerText, which makes the browser lay out the whole page first.
+  function words(element) {
+    const found = [], walk = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) found.push(walk.currentNode.data);
+    return found.join(' ').replace(/\s+/g, ' ').trim();
+  }
+
   function names() {
     // Its name has to begin with what stands there, or nobody can say it to a computer that listens.
     for (const box of document.querySelectorAll('button.upload-container')) {
-      const words = box.innerText.trim().replace(/\s+/g, ' ');
-      const label = box.closest('.block')?.querySelector('[data-testid=block-label]')?.innerText.trim();
-      if (words) set(box, 'aria-label', label ? words + ': ' + label : words);
+      const said = words(box), label = box.closest('.block')?.querySelector('[data-testid=block-label]');
+      if (said) set(box, 'aria-label', label ? said + ': ' + words(label) : said);
     }
     for (const fold of document.querySelectorAll('button.label-wrap')) {
       set(fold, 'aria-expanded', String(fold.classList.contains('open')));
@@ -57,8 +63,28 @@
     document.querySelectorAll('.placeholder-content[role=complementary]').forEach(one => one.removeAttribute('role'));
   }
 
-  function mend() { tabs(); names(); }
-  new MutationObserver(mend).observe(document.documentElement, {
+  // An answer that is being written changes the page many times a second: all is looked at once a frame at most. A page that
+  // nobody sees draws no frames.
+  let frame = 0, late = 0;
+
+  function soon() {
+    if (late) return;
+    late = setTimeout(mend, 250);
+    frame = requestAnimationFrame(mend);
+  }
+
+  function mend() {
+    clearTimeout(late);
+    cancelAnimationFrame(frame);
+    late = 0;
+    tabs();
+    names();
+  }
+
+  new MutationObserver(changes => {
+    if (changes.some(change => change.attributeName === 'aria-selected')) tabs();  // before others scroll to what they show
+    soon();
+  }).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['aria-selected', 'class'],
   });
 })();
