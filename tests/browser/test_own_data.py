@@ -14,7 +14,7 @@ from tests.plain_peft import plain_answer
 
 SHIPPED = ROOT / "workbench" / "data" / "shipped"
 STARTER = ROOT / "workbench" / "models" / "starter" / "model"
-STEPS = 50
+STEPS = 30
 
 
 def shipped(name: str) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ def _step(page) -> int:
 
 
 def test_stopped_in_the_page_or_killed_the_run_ends_as_if_nothing_had_happened(tmp_path, open_page):
-    app, steps = App(tmp_path / "home").start(), 120
+    app, steps = App(tmp_path / "home").start(), 80
     try:
         page = open_page(app.url)
         _start_with_dropout(page, steps)
@@ -118,7 +118,7 @@ def test_stopped_in_the_page_or_killed_the_run_ends_as_if_nothing_had_happened(t
         whole = runs_of(app.home)[0]["id"]
 
         _start_with_dropout(page, steps)
-        wait_until(lambda: _step(page) >= 15)
+        wait_until(lambda: _step(page) >= 12)
         page.locator("#run-stop").press("Enter")
         wait_until(lambda: runs_of(app.home)[0]["status"] not in ("running", "stopping"))
         assert runs_of(app.home)[0]["status"] == "stopped", "Stop came too late"
@@ -128,7 +128,7 @@ def test_stopped_in_the_page_or_killed_the_run_ends_as_if_nothing_had_happened(t
         wait_until(lambda: runs_of(app.home)[0]["status"] == "completed")
 
         _start_with_dropout(page, steps)
-        wait_until(lambda: _step(page) >= 15)
+        wait_until(lambda: _step(page) >= 12)
         page.evaluate("window.before = true")
         app.kill()
         app.start()
