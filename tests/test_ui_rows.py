@@ -69,3 +69,12 @@ def test_the_card_beside_start_says_which_rows_are_learned_and_kept_back_as_well
     assert "3 of the 20 rows &lt;stand&gt; twice" in forecast_card(forecast, [overlap], "en")
     assert "20 条样本中有 3 条重复" in forecast_card(forecast, [overlap], "zh")
     assert 'class="problem"' not in forecast_card(forecast, [], "en")
+
+
+def test_the_card_beside_start_says_what_is_not_used_and_where_the_reasons_are(tmp_path: Path) -> None:
+    forecast = FakeEngine(tmp_path).forecast(RunConfig.parse({"data": {"train": "pirate-voice"}}))
+    unused = Text("Not used: column <i>.", "未使用：列 <i>。")
+    made = forecast_card(forecast, [], "en", [unused])
+    assert "Not used: column &lt;i&gt;. The Data tab says why." in made and 'class="problem"' not in made
+    assert "未使用：列 &lt;i&gt;。原因见“数据”页。" in forecast_card(forecast, [], "zh", [unused])
+    assert "Data tab" not in forecast_card(forecast, [], "en")

@@ -123,6 +123,8 @@ class FakeEngine:
         """No row stands twice."""
         return []
 
+    unused = overlap
+
     def inspect(self, dataset_id: str, model_id: str, max_length: int, learn: str) -> dict[str, Any]:
         """What is in a data set."""
         self.inspected.append((dataset_id, model_id, max_length, learn))

@@ -135,6 +135,10 @@ class Engine:
         """What to know of a run's data before it starts, line by line: what is not used of it, and what stands twice."""
         return findings.before_start(config, self.data, self.allow_paths)
 
+    def unused(self, config: RunConfig) -> list[Text]:
+        """The same in short: how many rows and which columns are not used, of what was read already."""
+        return findings.unused(config, self.data, self.allow_paths)
+
     def overlap(self, config: RunConfig) -> list[Text]:
         """Whether a run also learns the rows that it is checked with; empty when it does not."""
         return findings.overlap(config, self.data, self.allow_paths)

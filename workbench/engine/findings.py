@@ -7,12 +7,12 @@ library, which keeps what it has read; nothing here needs a model.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
-from workbench.config.text import Text, same
+from workbench.config.text import Text, listed, same
 from workbench.data.columns import Column, use_sentences
 from workbench.data.duplicates import shared
 from workbench.data.formats import FORMAT_NAMES, KIND_NAMES, Example
@@ -23,10 +23,15 @@ from workbench.engine.plan import EVALUATION_ROWS, kept_back
 MADE_OF = ("instruction", "question", "input", "context")  # roles of columns that together make a question
 SEARCHED = 200  # first rows among which one is looked for that shows how a question is put together
 TOLD = 20  # problems and columns of a set that are told one by one
+NAMED = 4  # columns that are named where little room is
 
 _TRAIN, _EVAL = Text("training data", "训练数据"), Text("evaluation data", "评估数据")
 _HEAD = Text("{what} {name}: {used} of {rows} rows are used", "{what} {name}：{rows} 条样本中使用 {used} 条")
 _ITEM = Text("  {said}", "  {said}")
+_UNUSED = Text("Not used of the {what} {name}: {parts}.", "{what} {name} 中未使用：{parts}。")
+_ROWS_UNUSED = Text("{left} of {rows} rows", "{rows} 条样本中的 {left} 条")
+_COLUMN_UNUSED, _COLUMNS_UNUSED = Text("column {names}", "列 {names}"), Text("columns {names}", "列 {names}")
+_NAMES_AND_MORE = Text("{names} and {n} more", "{names} 以及另外 {n} 列")
 _MORE = Text("  and {n} more", "  另有 {n} 项")
 _SAME_FILE = Text(
     "The evaluation data is the training data itself: its loss then says how well the rows are remembered, nothing about "
@@ -94,16 +99,30 @@ def described(found: dict[str, Any]) -> list[Text]:
 def before_start(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Text]:
     """All that people should know of a run's data, line by line. A set that cannot be read is for `check` to tell of."""
     lines: list[Text] = []
-    for what, name in ((_TRAIN, config.data.train), (_EVAL, config.data.eval)):
-        loaded = _read(data, name, allow_paths)
-        if loaded is None:
-            continue
+    for what, loaded in _sets(config, data, allow_paths):
         unused = [column for column in loaded.columns if column.role is None]
         problems = [with_rows(problem) for problem in (*loaded.problems, *repeat_notices(loaded))]
         if items := [*_items(problems), *_items(use_sentences(unused))]:
             used, rows = len(loaded.examples), loaded.info.rows
             lines += [_HEAD.with_(what=what, name=loaded.info.name, used=used, rows=rows), *items]
     return [*lines, *overlap(config, data, allow_paths)]
+
+
+def unused(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Text]:
+    """How many rows and which columns of a run's data are not used, one short sentence a set; the reasons are elsewhere."""
+    lines = []
+    for what, loaded in _sets(config, data, allow_paths):
+        left = loaded.info.rows - len(loaded.examples)
+        columns = [column.name for column in loaded.columns if column.role is None]
+        parts = [_ROWS_UNUSED.with_(left=left, rows=loaded.info.rows)] if left else []
+        if columns:
+            names = listed(columns[:NAMED])
+            if len(columns) > NAMED:
+                names = _NAMES_AND_MORE.with_(names=names, n=len(columns) - NAMED)
+            parts.append((_COLUMN_UNUSED if len(columns) == 1 else _COLUMNS_UNUSED).with_(names=names))
+        if parts:
+            lines.append(_UNUSED.with_(what=what, name=loaded.info.name, parts=listed(parts)))
+    return lines
 
 
 def overlap(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Text]:
@@ -128,6 +147,14 @@ def overlap(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Tex
     if count == len(other.keys):
         return [_ALL_SHARED.with_(total=count)]
     return [_SHARED.with_(count=count, total=used)] if count else []
+
+
+def _sets(config: RunConfig, data: DataLibrary, allow_paths: bool) -> Iterator[tuple[Text, Loaded]]:
+    """The sets that a run learns from and is checked with, each with what it is called; those that can be read."""
+    for what, name in ((_TRAIN, config.data.train), (_EVAL, config.data.eval)):
+        loaded = _read(data, name, allow_paths)
+        if loaded is not None:
+            yield what, loaded
 
 
 def _read(data: DataLibrary, name: str | None, allow_paths: bool) -> Loaded | None:

@@ -15,15 +15,17 @@ _MEMORY_SHORT = Text(
     "This needs more memory than there is. Halve the batch size or the longest row, or take a smaller model.",
     "所需内存超过了现有内存。请把批大小或最大长度减半，或换小一点的模型。",
 )
+_WHY = Text("{line} The Data tab says why.", "{line}原因见“数据”页。")
 _DISK_SHORT = Text("There is not enough room on the disk for this run.", "磁盘空间不够进行这次运行。")
 
 
-def forecast_card(forecast: Any, overlap: Sequence[Text], lang: str) -> str:
-    """Time, memory, steps, rows and disk of a run, and what there is not enough of.
+def forecast_card(forecast: Any, overlap: Sequence[Text], lang: str, unused: Sequence[Text] = ()) -> str:
+    """Time, memory, steps, rows and disk of a run, what of its data is not used, and what there is not enough of.
 
     Args:
         forecast: the engine's.
         overlap: what it says of rows that are learned and kept back as well.
+        unused: what it says of rows and columns that are not used.
     """
     time = html.duration(forecast.seconds) if forecast.seconds is not None else _UNKNOWN_TIME
     about = Text("about {time}", "约 {time}").with_(time=time) if forecast.seconds is not None else time
@@ -50,4 +52,5 @@ def forecast_card(forecast: Any, overlap: Sequence[Text], lang: str) -> str:
     if forecast.disk_bytes > forecast.free_disk_bytes:
         warnings.append(_DISK_SHORT)
     said = [html.Markup(f'<p class="problem">{html.esc(warning.to(lang))}</p>') for warning in warnings]
+    said += [html.note(_WHY.with_(line=line).to(lang)) for line in unused]
     return html.card(_BEFORE.to(lang), html.facts((label.to(lang), value) for label, value in rows), *said)

@@ -339,8 +339,9 @@ def _look(shell: Shell, part: _Part, values: Any, shown: dict, lang: str) -> lis
     if problems:
         return _marks(part, problems, kind, shown, lang, dump(config))
     updates, now = form.mark([], kind, lang, shown)
-    forecast = forecast_card(shell.engine.forecast(config), shell.engine.overlap(config), lang)
-    return [*updates, now, forecast, dump(config), summary.start_button(form, [], kind, lang)]
+    engine = shell.engine
+    card = forecast_card(engine.forecast(config), engine.overlap(config), lang, engine.unused(config))
+    return [*updates, now, card, dump(config), summary.start_button(form, [], kind, lang)]
 
 
 def _marks(
