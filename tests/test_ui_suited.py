@@ -98,7 +98,7 @@ def test_a_preset_for_the_shipped_model_is_not_taken_for_another_one(
 def test_questions_of_the_preset_give_way_to_questions_from_the_rows(engine: FakeEngine) -> None:
     info = engine.data.add(Path("bakery.jsonl"))
     now = suited.choose_data(engine, draft(engine), info.id, "en")
-    assert now.values["evaluation"]["questions"] == [question for question, _ in PIRATE]
+    assert now.values["evaluation"]["questions"] == [*(question for question, _ in PIRATE), suited.OTHER_MATTER.en]
     again = suited.choose_data(engine, now, "wuxia-voice", "en")
     assert (
         again.values["evaluation"]["questions"] == ["天空是什么颜色？"]
@@ -221,6 +221,23 @@ def test_rows_that_ask_nothing_or_too_long_give_no_questions(
     long = {"messages": [{"role": "user", "content": "why? " * 100}]}
     monkeypatch.setattr(engine, "sample", lambda *_: [long])
     assert suited.questions(engine, "pirate-voice") == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "general"),
+    [
+        ("Where be the treasure?", "What is the capital of France?"),
+        ("客官，打尖还是住店？", "法国的首都是哪里？"),
+        ("用 Python 写一个排序函数，好吗？", "法国的首都是哪里？"),
+    ],
+)
+def test_one_question_shows_whether_the_model_still_knows_what_no_row_says(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, asked: str, general: str
+) -> None:
+    monkeypatch.setattr(engine, "sample", lambda *_: [{"messages": [{"role": "user", "content": asked}]}])
+    assert suited.questions(engine, "pirate-voice") == (asked, general)
+    monkeypatch.setattr(engine, "sample", lambda *_: [{"messages": [{"role": "user", "content": general}]}])
+    assert suited.questions(engine, "pirate-voice") == (general,)
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

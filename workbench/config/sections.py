@@ -300,8 +300,10 @@ class EvaluationSection(Section):
         [],
         Text("Your own questions", "你自己的问题"),
         Text(
-            "One question a line, asked before, during and after training, so that you can read the difference. Each one takes a moment.",
-            "每行一个问题，训练前、中、后各问一次，方便直接读出差别。每个问题都要花一点时间。",
+            "One question a line, asked before, during and after training, so that you can read the difference. Each one takes a "
+            "moment. Have one among them that your data say nothing of: it shows whether the model still knows what it knew.",
+            "每行一个问题，训练前、中、后各问一次，方便直接读出差别。每个问题都要花一点时间。最好留一个与数据无关的问题，"
+            "看看模型原来会的还会不会。",
         ),
         level="basic",
         max_length=20,

@@ -51,6 +51,11 @@ def writable(text: str) -> str:
     return _HALF_PAIR.sub("\ufffd", text)
 
 
+def count_chinese(text: str) -> int:
+    """How many of its characters are Chinese ones (the block of the CJK unified ideographs)."""
+    return sum("\u4e00" <= letter <= "\u9fff" for letter in text)
+
+
 def same(text: str) -> Text:
     """A text that is the same in both languages: a name, a number, a file."""
     return Text("{text}", "{text}").with_(text=text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from typing import NoReturn
 
-from workbench.config.text import Text
+from workbench.config.text import Text, count_chinese
 from workbench.data.limits import FileNote, refuse
 
 _MARKS = {
@@ -136,7 +136,7 @@ def _beyond_ascii(data: bytes) -> bytes:
 def _chinese_share(sample: bytes) -> float:
     """How many of the Chinese characters that come out of GB18030 are frequent ones; 0 where other things come out."""
     beyond = [letter for letter in sample.decode("gb18030", errors="replace") if not letter.isascii()]
-    chinese = [letter for letter in beyond if "\u4e00" <= letter <= "\u9fff"]
+    chinese = [letter for letter in beyond if count_chinese(letter)]
     marks = sum(letter in "，。、；：？！“”‘’（）《》【】—…·～￥" for letter in beyond)
     if not chinese or len(chinese) + marks < 0.9 * len(beyond):
         return 0.0

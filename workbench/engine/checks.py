@@ -10,7 +10,7 @@ from typing import Any
 from workbench.config.disk import disk_full, free_bytes
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.run import RunConfig
-from workbench.config.text import Text
+from workbench.config.text import Text, count_chinese
 from workbench.data.formats import require_kind
 from workbench.data.library import DataLibrary, Loaded
 from workbench.engine.hardware import cuda_module, memory, torch_is_loaded
@@ -270,5 +270,5 @@ def _tokens_guess(examples: list[dict[str, Any]]) -> float:
     if not examples:
         return 1.0
     text = "".join(json.dumps(row, ensure_ascii=False) for row in examples)
-    chinese = sum(1 for letter in text if "\u4e00" <= letter <= "\u9fff")
+    chinese = count_chinese(text)
     return (chinese + (len(text) - chinese) / 4.0) / len(examples)

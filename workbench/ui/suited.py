@@ -14,7 +14,7 @@ from typing import Any
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
-from workbench.config.text import Text, listed
+from workbench.config.text import Text, count_chinese, listed
 from workbench.data.formats import KIND_NAMES, READ_OTHERWISE
 from workbench.engine.draft import DATA, KIND, MODEL, SUBJECT, Draft, Nested
 from workbench.engine.suggestions import EPOCHS, RATE, Suggestion, suggestions
@@ -22,6 +22,8 @@ from workbench.methods import METHODS
 
 QUESTIONS = 3
 LONGEST_QUESTION = 200  # characters; a longer one is no question that people compare answers to
+# Few rows can cost a model what it knew before, and no question of theirs shows it; this one does.
+OTHER_MATTER = Text("What is the capital of France?", "法国的首都是哪里？")
 RECIPE = ("model", "method", "adapter", "precision", "optimization")  # what makes two presets the same but for the data
 _COUNTS = ("model.", "data.", "adapter.", "optimization.")  # sections of which a suggestion takes notice
 NAMED_SETS = 3  # how many data sets a hint names
@@ -128,7 +130,7 @@ def suggested(engine: Any, draft: Draft) -> list[Suggestion]:
 
 
 def questions(engine: Any, dataset: str) -> tuple[str, ...]:
-    """Some questions of the rows, from all over the set; none where the rows ask nothing."""
+    """Some questions of the rows, from all over the set, and one of another matter; none where the rows ask nothing."""
     info = next((info for info in engine.data.list() if info.id == dataset), None)
     if info is None or getattr(info, "problem", None) is not None:
         return ()
@@ -144,7 +146,11 @@ def questions(engine: Any, dataset: str) -> tuple[str, ...]:
         question = " ".join(str(asked).split())
         if question and len(question) <= LONGEST_QUESTION and question not in found:
             found.append(question)
-    return tuple(found)
+    if not found:
+        return ()
+    asked = "".join(found)
+    general = OTHER_MATTER.to("zh" if 3 * count_chinese(asked) > len(asked) else "en")
+    return tuple(found) if general in found else (*found, general)
 
 
 def method_for(kind: str) -> str | None:
