@@ -99,6 +99,7 @@ def test_what_cannot_be_inspected_is_an_error_with_all_reasons(home: Path, tmp_p
 def test_sets_are_listed_brought_and_deleted(home: Path, file: Path) -> None:
     added = say("data", "add", file, "--name", "Boats", "--home", home)
     assert (added.out, added.code) == ("boats\n", 0)
+    assert added.err == say("data", "inspect", file, "--home", home).out, "what is left out, and why"
     listed = say("data", "--home", home, "--json").data["data"]
     boats = next(entry for entry in listed if entry["id"] == "boats")
     assert (boats["name"], boats["rows"], boats["usable"], boats["shipped"]) == ("Boats", 8, 6, False)
@@ -109,6 +110,20 @@ def test_sets_are_listed_brought_and_deleted(home: Path, file: Path) -> None:
     assert say("data", "delete", "boats", "--home", home).out == "boats\n"
     assert say("data", "delete", "boats", "--home", home).code == 2
     assert say("data", "delete", "pirate-voice", "--home", home, "--lang", "zh").code == 2
+
+
+def test_what_is_left_out_of_a_set_that_is_brought_stands_in_json_too(home: Path, file: Path) -> None:
+    said = say("data", "add", file, "--name", "More boats", "--home", home, "--json", "--lang", "zh")
+    seen = say("data", "inspect", file, "--home", home, "--json", "--lang", "zh").data
+    assert said.data == {"id": "more-boats", **seen} and [problem["rows"] for problem in seen["problems"]] == [[7], [8]]
+    assert "回答为空" in said.err and "harbour" in said.err
+
+
+@pytest.mark.parametrize("length", [16, 0, -5])
+def test_a_length_in_tokens_needs_a_model(home: Path, file: Path, length: int) -> None:
+    said = say("data", "inspect", file, "--max-length", length, "--home", home, "--json")
+    assert said.code == 2 and said.data["error"]["field"] == "max_length" and "--model" in said.data["error"]["hint"]
+    assert "--model" in say("data", "inspect", file, "--max-length", length, "--home", home, "--lang", "zh").err
 
 
 def test_train_says_first_what_of_its_data_is_not_used(home: Path, file: Path) -> None:

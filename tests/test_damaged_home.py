@@ -136,8 +136,7 @@ def crowd(home: Path, good: Path, each: int) -> tuple[str, dict[str, dict[str, s
                 os.utime(rest, (0, 0), follow_symlinks=False)
         for name in ("notes", "My Folder!", "x" * 200):
             (home / place / name).mkdir()
-            if place != "runs":
-                happened[place][name] = "an empty folder"
+            happened[place][name] = "an empty folder"
     (home / ".lock.pid").unlink(missing_ok=True)
     (home / ".lock.pid").mkdir()
     (home / "unknown").write_bytes(bytes(range(256)))
@@ -191,11 +190,14 @@ def test_every_damaged_run_is_listed_and_says_why(crowded: Any, opened: Any, cap
     records = {record.id: record for record in engine.runs()}
     assert records.keys() == {good_run, *happened["runs"]}
     for number, (run, what) in enumerate(happened["runs"].items()):
-        lang, words = (("en", ("cannot be read", "damaged")), ("zh", ("无法读取", "已损坏")))[number % 2]
+        lang, words = (
+            ("en", ("cannot be read", "damaged", "not named like a run")),
+            ("zh", ("无法读取", "已损坏", "命名格式")),
+        )[number % 2]
         made = {name: str(page.shell.live.make(name, run, lang)) for name in PIECES}
         told = any(word in made["run-note"] for word in words)
         assert told or what.startswith(HARMLESS), (what, made["run-note"])
-        assert records[run].name in made["run-status"]
+        assert esc(records[run].name) in made["run-status"]
     assert errors(caplog) == []
     note = str(page.shell.live.make("run-note", good_run, "en"))
     assert "damaged" not in note and f"saved at step {STEP}" in note

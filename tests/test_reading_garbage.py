@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.noted import read_meta, text_of
-from workbench.engine.checkpoints import check_checkpoint
+from workbench.engine import changes
+from workbench.engine.checkpoints import check_checkpoint, read_state
 from workbench.engine.draft import Draft
 from workbench.engine.events import EventLog, last_step
 from workbench.engine.lock import HomeLock
+from workbench.engine.names import STATUS_NAMES
 from workbench.engine.records import RunRecord, kept_error, read_run
 from workbench.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from workbench.models.catalog import ModelCatalog
 from workbench.models.files import read_tensor_headers
+from workbench.ui import chart, runhtml
 from workbench.ui.runview import RunView
 
 KEYS = (
@@ -49,7 +53,6 @@ GOOD: dict[str, dict[str, Any]] = {
         "id": "x", "name": "n", "status": "failed", "created": "2026-11-20T12:00:00+00:00", "method": "sft",
         "base_model": "b", "dataset": "d", "adapter": "lora", "error": {"message": {"en": "a", "zh": "b"}},
     },
-    "event": {"seq": 1, "time": 1.5, "type": "metrics", "step": 3, "total_steps": 9, "loss": 1.0},
     "mark": {"step": 3, "files": {"a": {"size": 1, "sha256": "0"}}},
     "state": {"global_step": 3, "max_steps": 9, "epoch": 0.5},
     "meta": {"name": {"en": "a", "zh": "b"}, "kind": "chat", "format": "messages", "rows": 3, "usable": 3, "size": 9},
@@ -59,6 +62,22 @@ GOOD: dict[str, dict[str, Any]] = {
     "config": RunConfig().values(),
     "draft": {"preset": "p", "values": RunConfig().values(), "filled": RunConfig().values(), "picked": {}},
 }  # fmt: skip
+SAID = {"en": "a", "zh": "b"}
+EVENTS: dict[str, dict[str, Any]] = {
+    "metrics": {
+        "step": 3, "total_steps": 9, "loss": 1.0, "eval_loss": 1.0, "epoch": 0.5, "learning_rate": 1e-3, "grad_norm": 1.0,
+        "tokens_per_second": 9.0, "memory_bytes": 9, "seconds_left": 9.0, "more": {"a": 1.0},
+    },
+    "status": {"status": "running", "from_step": 3},
+    "stage": {"stage": "loading", "text": SAID, "done": 1, "total": 2},
+    "checkpoint": {"step": 3},
+    "sample": {"step": 3, "question": "a", "answer": "b"},
+    "unanswered": {"step": 3, "question": "a", "why": SAID},
+    "problem": {"message": SAID, "hint": SAID, "field": "data.train"},
+    "verdict": {"words": ["learned"], "message": SAID, "hint": SAID},
+}  # fmt: skip
+GOOD |= {kind: {"seq": 1, "time": 1.5, "type": kind, **fields} for kind, fields in EVENTS.items()}
+EXTREMES = ("", [], {}, [""], [[]], 0, 0.0, -1, 1e100, -1e100, 2**53, None, True, {"en": "", "zh": ""}, "\u202e" * 9)
 
 
 def contents(kind: str) -> st.SearchStrategy[bytes]:
@@ -80,12 +99,25 @@ def run(path: Path) -> None:
 
 
 def events(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"\n")  # a last line without its end is left out
     log, view = EventLog(path), RunView()
     found = log.after()
     view.feed(found)
     assert [event["seq"] for event in found] == list(range(1, len(found) + 1))
     assert all(isinstance(number, int) for number in last_step(log))
     assert log.damage() is None or log.damage().to("zh")
+    if found:
+        shown(view)
+
+
+def shown(view: RunView) -> None:
+    """Whatever passes the reader can be shown."""
+    record = RunRecord("x", "n", "failed", "2026-11-20T12:00:00+00:00", "sft", "b", "d", "lora")
+    for status in STATUS_NAMES:
+        for make in (runhtml.headline, runhtml.tiles, runhtml.sentence, runhtml.answers):
+            assert make(replace(record, status=status), view, "zh") is not None
+    assert json.dumps(chart.drawing(view, "en"), allow_nan=False)
 
 
 def noted(path: Path) -> None:
@@ -128,7 +160,8 @@ def checkpoint(path: Path) -> None:
 
 READERS: dict[str, tuple[str, str, Callable[[Path], None]]] = {
     "run.json": ("20260101-000000-a-sft-0000/run.json", "run", run),
-    "events.jsonl": ("run/events.jsonl", "event", events),
+    "events.jsonl": ("run/events.jsonl", "metrics", events),
+    **{f"events.jsonl {kind}": ("run/events.jsonl", kind, events) for kind in EVENTS if kind != "metrics"},
     "config.yaml": ("run/config.yaml", "config", config),
     "whole.json": ("checkpoint-3/whole.json", "mark", checkpoint),
     "trainer_state.json": ("checkpoint-3/trainer_state.json", "state", checkpoint),
@@ -159,6 +192,41 @@ def test_garbage_gives_a_value_or_a_sentence(tmp_path: Path, name: str) -> None:
             assert error.to("en") and error.to("zh")
 
     feed()
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_an_event_with_any_field_at_its_extreme_is_left_out_or_can_be_shown(tmp_path: Path, kind: str) -> None:
+    lines = [json.dumps(GOOD[kind])]
+    lines += [json.dumps({**GOOD[kind], name: value}) for name in EVENTS[kind] for value in EXTREMES]
+    for line in lines:
+        (tmp_path / "events.jsonl").write_text(line + "\n", encoding="utf-8")
+        log, view = EventLog(tmp_path / "events.jsonl"), RunView()
+        view.feed(log.after())
+        assert log.after() or log.damage() is not None
+        shown(view)
+    (tmp_path / "events.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    view = RunView()
+    view.feed(EventLog(tmp_path / "events.jsonl").after())
+    shown(view)
+
+
+def test_a_verdict_without_a_word_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(json.dumps({**GOOD["verdict"], "words": []}) + "\n", encoding="utf-8")
+    assert EventLog(path).after() == [] and "1 of 1 lines" in str(EventLog(path).damage())
+
+
+@pytest.mark.parametrize("epoch", ["NaN", "Infinity", "-Infinity", "1e200"])
+def test_a_checkpoint_that_was_never_reached_is_damaged(tmp_path: Path, epoch: str) -> None:
+    path = tmp_path / "checkpoint-3"
+    path.mkdir()
+    (path / "trainer_state.json").write_text(
+        f'{{"global_step": 3, "max_steps": 9, "epoch": {epoch}}}', encoding="utf-8"
+    )
+    with pytest.raises(WorkbenchError):
+        read_state(path)
+    longer = RunConfig.parse({"optimization": {"epochs": 5}})
+    assert changes.long_enough(longer, path) == [] and "completed" in changes.states_to_resume(longer, path)
 
 
 def test_a_lock_that_is_no_file_and_a_damaged_note_beside_it_keep_nobody_out(tmp_path: Path) -> None:

@@ -261,6 +261,10 @@ class FakeEngine:
         """Forget a model."""
         self.models.delete(model_id)
 
+    def delete_data(self, dataset_id: str) -> None:
+        """Forget a data set."""
+        self.data.delete(dataset_id)
+
     def asking(self, run_id: str) -> tuple[tuple[str, ...], int | None]:
         """What it is asked, and how often."""
         return tuple(self._get(run_id).config.evaluation.questions), 35

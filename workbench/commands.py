@@ -107,17 +107,17 @@ def resume(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
 def runs(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """List runs, show one, or delete one."""
     if options.action == "delete":
-        return _delete(options, options.run, lambda engine: engine.delete(options.run))
+        return delete(options, options.run, lambda engine: engine.delete(options.run))
     engine = Engine(options.home, allow_paths=True, read_only=True)
     if options.action == "list":
         found = engine.runs()
         data = {"runs": [_record(run, lang) for run in found]}
-        lines = [_line(run, lang, _damage(engine, run, lang)) for run in found]
+        lines = [_line(run, lang, [text.to(lang) for text in engine.store.missing(run.id)]) for run in found]
         return Result(data, "\n".join(lines)), 0
     run = engine.run(options.run)
     record = _record(run, lang)
     shown = record if run.error is None else {**record, "error": kept_error(run.error).to(lang)}
-    damage = _damage(engine, run, lang)
+    damage = [text.to(lang) for text in engine.damage(run.id)]
     lines = [f"{key}: {value}" for key, value in shown.items() if value is not None]
     lines += [f"damaged: {text}" for text in damage]
     config = None
@@ -126,11 +126,11 @@ def runs(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     return Result({**record, "config": config, "damage": damage}, "\n".join(lines)), 0
 
 
-def _delete(options: argparse.Namespace, name: str, delete: Callable[[Engine], Any]) -> tuple[Result, int]:
+def delete(options: argparse.Namespace, name: str, remove: Callable[[Engine], Any]) -> tuple[Result, int]:
     """Delete something of the home while no other engine uses it."""
     engine = Engine(options.home, allow_paths=True)
     try:
-        delete(engine)
+        remove(engine)
     finally:
         engine.close()
     return Result({"deleted": name}, name), 0
@@ -139,7 +139,7 @@ def _delete(options: argparse.Namespace, name: str, delete: Callable[[Engine], A
 def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """List the base models, add a folder that lies elsewhere (nothing is copied), or delete one."""
     if options.action == "delete":
-        return _delete(options, options.model, lambda engine: engine.delete_model(options.model))
+        return delete(options, options.model, lambda engine: engine.delete_model(options.model))
     engine = Engine(options.home, allow_paths=True, read_only=True)
     if options.action == "add":
         with disk_errors(options.home / "models" / "x"):
@@ -291,19 +291,15 @@ def _answer(stream: Any, *, show: bool) -> str:
     return shown
 
 
-def _damage(engine: Engine, run: RunRecord, lang: str) -> list[str]:
-    """What of a run's files cannot be read."""
-    return [text.to(lang) for text in engine.damage(run.id)]
-
-
-def _line(run: RunRecord, lang: str, damage: list[str]) -> str:
-    """A run in the list, one line; what of it is damaged stands at its end."""
+def _line(run: RunRecord, lang: str, missing: list[str]) -> str:
+    """A run in the list, one line; what of it is missing stands at its end. What is damaged inside, only `show` says:
+    to know that, all files of a run have to be read."""
     state = status_name(run.status).to(lang)
     if run.damaged and run.error:
         return f"{run.id}  {state}  {kept_error(run.error).to(lang)}"
     loss = f"{run.train_loss:.4f}" if run.train_loss is not None else "-"
     words = f"{run.id}  {state}  {run.last_step}/{run.total_steps}  {loss}  {run.name}"
-    return "  ".join([words, *damage])
+    return "  ".join([words, *missing])
 
 
 def _record(run: RunRecord, lang: str) -> dict[str, Any]:

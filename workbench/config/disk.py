@@ -10,13 +10,13 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text, size
+from workbench.config.text import Text, size, writable
 
 ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,95}$")
 DELETED, MAKING = ".deleted", ".making"
@@ -188,6 +188,31 @@ def entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir(), key=lambda path: path.name.lower())
     except OSError:
         return []
+
+
+def real_place(path: Path) -> Path:
+    """Where an entry of a folder lies, whatever links lead to the folder; an entry that is a link is not followed."""
+    return path.parent.resolve() / path.name
+
+
+def shown_entries(folder: Path, name: Callable[[Path], str] = lambda path: path.name) -> dict[str, Path]:
+    """What the workbench or a person put into a folder of the home, each by a name of its own that every file can hold.
+
+    Args:
+        folder: one of the home.
+        name: what an entry is called; those that would be called alike get a number, all but the first.
+    """
+    found: dict[str, Path] = {}
+    for path in entries(folder):
+        if path.name.startswith(".") or path.name in SYSTEM_FILES:
+            continue
+        label = called = writable(name(path))
+        number = 1
+        while called in found:
+            number += 1
+            called = f"{label} ({number})"
+        found[called] = path
+    return found
 
 
 def slug(text: str, fallback: str = "unnamed") -> str:

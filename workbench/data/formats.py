@@ -185,7 +185,8 @@ class Recognised:
 class Inspection:
     """A set that has been read: what it is, what is wrong, what its columns are used for, its examples and their row numbers.
 
-    `readings` are all formats that its rows fit, one for each kind, the one that was taken first.
+    `readings` are all formats that its rows fit, one for each kind, the one that was taken first; `usual` is the format
+    that is told from the rows, where nobody chooses another.
     """
 
     format: str
@@ -196,6 +197,7 @@ class Inspection:
     numbers: list[int]
     columns: list[Column]
     readings: tuple[str, ...] = ()
+    usual: str = ""
 
 
 def recognise(rows: list[Row]) -> Recognised:
@@ -229,7 +231,8 @@ def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = (), read_as: str |
             ),
             code="empty_rows",
         )
-    name = read_as or _detect_set(rows)
+    usual = _usual(rows)
+    name = read_as or usual or _unknown(rows)
     roles = assign(name, survey)
     examples, numbers, problems = _convert_all(rows, name, roles)
     about_file: list[DataProblem] = [
@@ -238,7 +241,9 @@ def inspect_rows(rows: list[Row], notes: Sequence[FileNote] = (), read_as: str |
     if not examples:
         _nothing_usable(name, problems)
     columns, others = survey.columns(roles), _readings(name, rows, survey)
-    return Inspection(name, FORMATS[name], len(rows), about_file + problems, examples, numbers, columns, others)
+    return Inspection(
+        name, FORMATS[name], len(rows), about_file + problems, examples, numbers, columns, others, usual or name
+    )
 
 
 def require_kind(
@@ -286,12 +291,15 @@ def _other_reading(name: str, columns: Sequence[Column]) -> Text:
     return READ_OTHERWISE.with_(reading=reading, otherwise=_OTHER_SET)
 
 
-def _detect_set(rows: list[Row]) -> str:
-    """The format that most of the rows have."""
+def _usual(rows: list[Row]) -> str | None:
+    """The format that most of the rows have; None where no known one fits."""
     step = max(1, len(rows) // _SAMPLE)
     found = Counter(name for row in rows[::step] if (name := detect(plain_names(row))))
-    if found:
-        return found.most_common(1)[0][0]
+    return found.most_common(1)[0][0] if found else None
+
+
+def _unknown(rows: list[Row]) -> NoReturn:
+    """Refuse a set of no known format."""
     columns = sorted({key for row in rows[:20] for key in row})[:12]
     raise WorkbenchError(
         Text("the columns of this data set are not known: {columns}", "无法识别此数据集的列：{columns}").with_(

@@ -26,17 +26,19 @@ from workbench.config.disk import (
     entries,
     free_bytes,
     hide,
+    real_place,
     remove,
+    shown_entries,
     slug,
     sweep,
     write_atomically,
     write_json,
 )
 from workbench.config.errors import WorkbenchError
-from workbench.config.text import Text, listed, same, writable
+from workbench.config.text import Text, listed, same
 from workbench.data.files import SUFFIXES, parse_rows, read_data
-from workbench.data.formats import FORMATS, Example, Inspection, inspect_rows
-from workbench.data.noted import COUNTED, ID, META, is_shown, no_set, read_meta, text_of
+from workbench.data.formats import Example, Inspection, inspect_rows
+from workbench.data.noted import COUNTED, ID, META, READ_AS, no_reading, no_set, read_meta, text_of
 from workbench.data.sets import DatasetInfo, Loaded
 
 __all__ = ["DataLibrary", "DatasetInfo", "Examples", "Loaded"]
@@ -52,6 +54,7 @@ CACHE_BYTES = 64 * 1024**2
 MAX_NAME = 80
 
 Stamp = tuple[int, int]
+Seen = tuple[Stamp, tuple[int, int, int]]  # of a set's data file, and of its meta.json
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
@@ -69,8 +72,8 @@ class DataLibrary:
         self._folder = Path(home) / "datasets"
         self._shipped = shipped
         self._lock = threading.RLock()
-        self._infos: dict[Path, tuple[Stamp, DatasetInfo]] = {}
-        self._loaded: OrderedDict[Path, tuple[Stamp, Loaded]] = OrderedDict()
+        self._infos: dict[Path, tuple[Seen, DatasetInfo]] = {}
+        self._loaded: OrderedDict[Path, tuple[Seen, Loaded]] = OrderedDict()
 
     def list(self) -> Infos:
         """All sets: the shipped ones, then the user's by name."""
@@ -114,12 +117,12 @@ class DataLibrary:
             WorkbenchError: when the set is unknown, cannot be read, or has no usable row.
         """
         path = self.resolve(id_or_path, allow_paths)
-        stamp = _stamp(path)
+        seen = self._seen(path)
         with self._lock:
             held = self._loaded.get(path)
-        if held is None or held[0] != stamp:
+        if held is None or held[0] != seen:
             # Not under the lock: a large file takes seconds, and lists are wanted meanwhile.
-            held = (stamp, self._read(path, self._id_of(path) or str(id_or_path)))
+            held = (seen, self._read(path, self._id_of(path) or str(id_or_path)))
         self._keep(path, held)
         return held[1]
 
@@ -142,20 +145,28 @@ class DataLibrary:
             WorkbenchError: it cannot be read so, or the set ships with the workbench; nothing has changed then.
         """
         path = self.resolve(dataset_id)
-        if not self._is_own(path) or name not in self.load(dataset_id).readings:
-            raise WorkbenchError(
-                Text("the data set {name} cannot be read so", "数据集 {name} 不能这样读取").with_(name=dataset_id),
-                code="no_reading",
-            )
-        counts = _counts(_inspected(read_data(path), path, name), _stamp(path))
+        readings = self.load(dataset_id).readings if self._is_own(path) else ()
+        if name not in readings:
+            raise no_reading(dataset_id, readings)
+        stamp, data = _stamp(path), read_data(path)
+        counts = _counts(_inspected(data, path, name), stamp)
         with self._lock, disk_errors(path):
-            write_json(path.parent / META, _known(self._meta(path)) | counts | {"read_as": name})
-            self._infos.pop(path, None)
-            self._loaded.pop(path, None)
+            meta = _known(self._meta(path)) | counts
+            write_json(path.parent / META, {"schema_version": 1, **meta, READ_AS: name, "sha256": _digest(data)})
         return self._info(path, dataset_id)
 
     def delete(self, dataset_id: str) -> None:
         """Remove one of the user's sets, be it whole or not."""
+        with self._lock:
+            place = self.place(dataset_id)
+            gone, known = hide(place), self._folder / place.name
+            for path in [path for path in (*self._infos, *self._loaded) if path.parent == known]:
+                self._infos.pop(path, None)
+                self._loaded.pop(path, None)
+        remove(gone)
+
+    def place(self, dataset_id: str) -> Path:
+        """What is deleted with one of the user's sets; raises like `delete`."""
         place = self._own().get(dataset_id)
         if place is None:
             raise WorkbenchError(
@@ -164,12 +175,14 @@ class DataLibrary:
                 ).with_(name=self.resolve(dataset_id).stem),
                 code="shipped",
             )
-        with self._lock:
-            gone = hide(place)
-            for path in [path for path in (*self._infos, *self._loaded) if path.parent == place]:
-                self._infos.pop(path, None)
-                self._loaded.pop(path, None)
-        remove(gone)
+        return real_place(place)
+
+    def places(self, id_or_path: str) -> set[Path]:
+        """Where the set that is named by its id or its path lies; empty where there is none."""
+        try:
+            return {real_place(self.resolve(id_or_path, allow_paths=True).parent)}
+        except WorkbenchError:
+            return set()
 
     def sweep(self) -> None:
         """Remove what was half-made or half-deleted when a process ended. Only for who holds the home."""
@@ -220,7 +233,7 @@ class DataLibrary:
 
     def _own(self) -> dict[str, Path]:
         """Everything that lies in the home's folder of data sets, by its id, which is also there for what is no set."""
-        return {writable(path.name): path for path in entries(self._folder) if is_shown(path)}
+        return shown_entries(self._folder)
 
     def _data_file(self, folder: Path) -> Path | None:
         """The data file in a set's folder: the one file of a known kind beside meta.json."""
@@ -249,37 +262,49 @@ class DataLibrary:
 
     def _info(self, path: Path, dataset_id: str) -> DatasetInfo:
         """The entry of a data file: remembered, else from meta.json, else by reading the file."""
-        stamp = _stamp(path)
+        seen = self._seen(path)
         with self._lock:
             held = self._infos.get(path)
-        if held is None or held[0] != stamp:
+        if held is None or held[0] != seen:
             meta = self._meta(path)
-            if (meta.get("size"), meta.get("mtime_ns")) != stamp or not meta.keys() >= COUNTED:
-                lost = meta.pop("lost", None)  # made good below
-                meta |= {**self._count_again(path, stamp, meta), "lost": lost}
-            held = (stamp, self._entry(path, dataset_id, meta))
+            if (meta.get("size"), meta.get("mtime_ns")) != seen[0] or not meta.keys() >= COUNTED:
+                meta |= self._count_again(path, seen, meta)
+            held = (seen, self._entry(path, dataset_id, meta))
             with self._lock:
                 self._infos[path] = held
         return held[1]
 
-    def _count_again(self, path: Path, stamp: Stamp, meta: dict[str, Any]) -> dict[str, Any]:
-        """Counts for a file that has none in its meta.json, or that was changed since; an own set remembers them."""
+    def _count_again(self, path: Path, seen: Seen, meta: dict[str, Any]) -> dict[str, Any]:
+        """Counts for a file that has none in its meta.json, or that was changed since; an own set remembers them.
+
+        Not where its meta.json is damaged, which may hold more than was read of it, or was written meanwhile.
+        """
         try:
             data = read_data(path)
-            counts = _counts(_inspected(data, path, _read_as(meta)), stamp)
+            counts = _counts(_inspected(data, path, meta.get(READ_AS)), seen[0])
         except WorkbenchError as error:
             return {"kind": "", "format": "", "rows": 0, "usable": 0, "problem": error}
-        if self._is_own(path):
-            try:
-                write_json(path.parent / META, meta | counts | {"schema_version": 1, "sha256": _digest(data)})
-            except (OSError, WorkbenchError):
-                pass  # a read-only home only costs the time to count again
+        with self._lock:
+            if self._is_own(path) and "lost" not in meta and self._seen(path) == seen:
+                try:
+                    write_json(path.parent / META, meta | counts | {"schema_version": 1, "sha256": _digest(data)})
+                except (OSError, WorkbenchError):
+                    pass  # a read-only home only costs the time to count again
         return counts
 
     def _meta(self, path: Path) -> dict[str, Any]:
-        if self._id_of(path) is None:
-            return {}
-        return read_meta(path.parent / META if self._is_own(path) else path.with_name(f"{path.stem}.{META}"))
+        file = self._meta_file(path)
+        return {} if file is None else read_meta(file)
+
+    def _meta_file(self, path: Path) -> Path | None:
+        """Where it stands what is noted of a data file; None for a file that was named by its path."""
+        if self._is_own(path):
+            return path.parent / META
+        return path.with_name(f"{path.stem}.{META}") if path.parent == self._shipped else None
+
+    def _seen(self, path: Path) -> Seen:
+        """What tells that a set became another one, by its data or by how it is to be read. Ask before reading either."""
+        return _stamp(path), _file_stamp(self._meta_file(path))
 
     def _entry(self, path: Path, dataset_id: str, meta: dict[str, Any]) -> DatasetInfo:
         own_name = self._id_of(path) or path.name
@@ -302,37 +327,32 @@ class DataLibrary:
     def _read(self, path: Path, dataset_id: str) -> Loaded:
         data = read_data(path)
         meta = self._meta(path)
-        chosen = _read_as(meta)
-        inspection = _inspected(data, path, chosen)
+        inspection = _inspected(data, path, meta.get(READ_AS))
+        read_otherwise = inspection.format != inspection.usual  # what is learned follows from both
         info = self._entry(path, dataset_id, meta | _counts(inspection, _stamp(path)))
         return Loaded(
             info,
             inspection.examples,
             inspection.problems,
-            f"{_digest(data)}-{chosen}" if chosen else _digest(data),  # what is learned follows from both
+            f"{_digest(data)}-{inspection.format}" if read_otherwise else _digest(data),
             inspection.numbers,
             tuple(inspection.columns),
             inspection.readings,
+            inspection.usual,
         )
 
-    def _keep(self, path: Path, held: tuple[Stamp, Loaded]) -> None:
+    def _keep(self, path: Path, held: tuple[Seen, Loaded]) -> None:
         """Remember a loaded set; the oldest go when all together are too large (the newest always stays)."""
         with self._lock:
             self._loaded[path] = held
             self._loaded.move_to_end(path)
-            while len(self._loaded) > 1 and sum(stamp[0] for stamp, _ in self._loaded.values()) > CACHE_BYTES:
+            while len(self._loaded) > 1 and sum(seen[0][0] for seen, _ in self._loaded.values()) > CACHE_BYTES:
                 self._loaded.popitem(last=False)
 
 
 def _inspected(data: bytes, path: Path, read_as: str | None = None) -> Inspection:
     table = parse_rows(data, path.name)
     return inspect_rows(table.rows, table.notes, read_as)
-
-
-def _read_as(meta: dict[str, Any]) -> str | None:
-    """The format that a person chose for the set; None where it is told from the rows."""
-    chosen = meta.get("read_as")
-    return chosen if isinstance(chosen, str) and chosen in FORMATS else None
 
 
 def _known(meta: dict[str, Any]) -> dict[str, Any]:
@@ -347,6 +367,15 @@ def _stamp(path: Path) -> Stamp:
     except OSError:
         return (0, 0)
     return (found.st_size, found.st_mtime_ns)
+
+
+def _file_stamp(file: Path | None) -> tuple[int, int, int]:
+    """The same for a small file that is replaced as a whole, also by one of the same size in the same moment."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        found = None
+    return (found.st_size, found.st_mtime_ns, found.st_ino) if found else (0, 0, 0)
 
 
 def _digest(data: bytes) -> str:

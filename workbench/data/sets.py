@@ -41,7 +41,8 @@ class DatasetInfo:
 class Loaded:
     """A set in memory: its usable examples (shared, not to be changed) with their row numbers in the file.
 
-    `columns` are the file's, each with its use, and `readings` the formats that the rows fit, the one in use first.
+    `columns` are the file's, each with its use, and `readings` the formats that the rows fit, the one in use first; `usual`
+    is the format where nobody chooses one.
     """
 
     info: DatasetInfo
@@ -51,6 +52,7 @@ class Loaded:
     numbers: list[int]
     columns: tuple[Column, ...] = ()
     readings: tuple[str, ...] = ()
+    usual: str = ""
 
     @cached_property
     def keys(self) -> array[int]:

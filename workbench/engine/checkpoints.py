@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from workbench.config.disk import sync, write_json
 from workbench.config.errors import WorkbenchError
-from workbench.config.reading import Count, Damaged, opened, read_record
+from workbench.config.reading import Count, Damaged, Number, opened, read_record
 from workbench.config.text import Text, same
 from workbench.methods.course import STATE_LIMIT, TRAINER_STATE
 from workbench.models.files import read_tensor_headers
@@ -56,7 +56,7 @@ class TrainerState:
 
     global_step: Count
     max_steps: Count
-    epoch: float | None = None
+    epoch: Number | None = None
 
 
 _MARK = TypeAdapter(WholeMark)

@@ -123,6 +123,22 @@ def _try(problems: list[Problem], path: str, read: Any) -> Any:
         return None
 
 
+def inputs(
+    config: RunConfig, models: ModelCatalog, data: DataLibrary, *, allow_paths: bool
+) -> tuple[ModelInfo, Loaded]:
+    """Model and training data of a run that was checked, as they are now. Cheap: for who holds what nobody can take away.
+
+    Raises:
+        WorkbenchError: meanwhile something was deleted, or is read in a way that the method cannot learn from.
+    """
+    model = models.resolve(config.model.base, allow_paths)
+    loaded = data.load(config.data.train, allow_paths=allow_paths)
+    refuse(_kind(config, loaded, "data.train"))
+    if config.data.eval:
+        refuse(_kind(config, data.load(config.data.eval, allow_paths=allow_paths), "data.eval"))
+    return model, loaded
+
+
 def _kind(config: RunConfig, loaded: Loaded, path: str) -> list[Problem]:
     try:
         info, wanted = loaded.info, METHODS[config.method.kind].data_kinds

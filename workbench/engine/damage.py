@@ -43,8 +43,17 @@ def checks(folder: Path, *, result: bool) -> list[Callable[[], Any]]:
     made = [name for name in RESULTS if os.path.lexists(folder / name)]
     calls += [partial(RESULTS[name], folder / name) for name in made]
     if result and not made:
-        calls.append(partial(_missing, "adapter"))
+        calls.append(partial(_missing, next(iter(RESULTS))))
     return calls
+
+
+def missing(folder: Path, record: RunRecord) -> list[Callable[[], Any]]:
+    """What to call with `found`, for the parts of which the folder alone tells that they are not there."""
+    wanted = ["config.yaml", *["events.jsonl"] * (record.status in ENDED)]
+    made = [name for name in RESULTS if os.path.lexists(folder / name)]
+    wanted += [next(iter(RESULTS))] * (record.has_result and not made)
+    calls: list[Callable[[], Any]] = [partial(_missing, name) for name in wanted if not os.path.lexists(folder / name)]
+    return calls + [partial(_check_folder, folder / name) for name in (*_FOLDERS, *made)]
 
 
 def of_events(log: EventLog, record: RunRecord) -> list[Text]:

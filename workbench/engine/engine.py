@@ -16,7 +16,7 @@ from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import Preset, find_preset, list_presets
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
-from workbench.data.library import DataLibrary
+from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.data.turns import Message
 from workbench.engine import changes, checks, findings, takeaway, views
 from workbench.engine.chats import Chats, Target
@@ -26,9 +26,10 @@ from workbench.engine.hardware import has_card, memory
 from workbench.engine.jobs import RunJobs
 from workbench.engine.lease import Lease
 from workbench.engine.lock import HomeLock
+from workbench.engine.needs import Needs
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
-from workbench.engine.runs import RunStore, now_iso, still_active
+from workbench.engine.runs import RunStore, now_iso
 from workbench.engine.suitability import Fit, suits
 from workbench.engine.views import Status
 from workbench.engine.worker import Worker
@@ -63,10 +64,10 @@ class Engine:
         self._chats = Chats(self._lease, self._desk)
         self._jobs = RunJobs(self.store, self.models, self.data, self._lease, self._desk, self._chats)
         self._worker = Worker(self._jobs.work)
-        self._starting = threading.Lock()
+        self._needs = Needs(self.store, self.models, self.data, lambda: self._worker.current)
+        self._starting = threading.Lock()  # held where a run begins, and where what one needs is taken away
         self._clicks: dict[str, tuple[RunConfig, str]] = {}  # what each Start asked for, and the run that it began
         self._views = views.Views(self.models, self.data)
-        self._merging = ""  # the run whose model folder is being made
         if not read_only:
             self.data.sweep()
             self.models.sweep()
@@ -120,10 +121,23 @@ class Engine:
         """Remove a model's folder, or the entry of one that lies elsewhere.
 
         Raises:
-            WorkbenchError: there is none, it is shipped, or a run that waits or trains needs it.
+            WorkbenchError: there is none, it is shipped, or a run that waits or trains, or a merge, needs it.
         """
-        self.store.refuse_while_needed(model_id)
-        self.models.delete(model_id)
+        with self._starting:
+            self._needs.refuse_model(model_id)
+            self.models.delete(model_id)
+
+    def delete_data(self, dataset_id: str) -> None:
+        """Remove one of the user's data sets. Raises as `delete_model` does."""
+        with self._starting:
+            self._needs.refuse_data(dataset_id)
+            self.data.delete(dataset_id)
+
+    def read_as(self, dataset_id: str, name: str) -> DatasetInfo:
+        """Read one of the user's data sets in another format: see `DataLibrary.read_as`. Refused while a run needs it."""
+        with self._starting:
+            self._needs.refuse_data(dataset_id)
+            return self.data.read_as(dataset_id, name)
 
     # Runs
 
@@ -160,13 +174,12 @@ class Engine:
             WorkbenchError: with all problems, before anything is written.
         """
         checks.refuse(self.check(config))
-        config = self._with_whole_paths(config)
-        model = self.models.resolve(config.model.base, self.allow_paths)
-        loaded = self.data.load(config.data.train, allow_paths=self.allow_paths)
         with self._starting:
+            config = self._with_whole_paths(config)
             asked, begun = self._clicks.get(click, (None, ""))
             if asked == config and self.is_run(begun):
                 return begun
+            model, loaded = checks.inputs(config, self.models, self.data, allow_paths=self.allow_paths)
             record = self.store.create(
                 config,
                 model_id=model.folder.name if model.shipped is False else model.id,
@@ -209,7 +222,11 @@ class Engine:
         # What an own run names was resolved when it was submitted, also where the page itself takes no paths.
         checks.refuse(checks.check(config, self.models, self.data, self.home, allow_paths=True))
         with self._starting:
-            if not self.store.move(run_id, changes.states_to_resume(config, checkpoint), "queued", error=None):
+            model, loaded = checks.inputs(config, self.models, self.data, allow_paths=True)
+            facts: dict[str, Any] = {"error": None}
+            if checkpoint is None:  # it begins anew, with what there is now
+                facts |= {"dataset_fingerprint": loaded.fingerprint, "base_fingerprint": fingerprint(model.folder)}
+            if not self.store.move(run_id, changes.states_to_resume(config, checkpoint), "queued", **facts):
                 raise changes.nothing_to_resume(self.store.get(run_id))
             if overrides:
                 self.store.save_config(run_id, config)
@@ -221,14 +238,7 @@ class Engine:
         Raises:
             WorkbenchError: it is still active, or its model is being merged.
         """
-        if run_id == self._merging:
-            raise WorkbenchError(
-                Text("the model folder of this run is being made", "正在为这个运行生成模型文件夹"),
-                Text("Wait for it, or stop it on the Export tab.", "请等它完成，或在“导出”页停止。"),
-                code="merging",
-            )
-        if run_id == self._worker.current:  # also where its record was damaged meanwhile
-            raise still_active()
+        self._needs.refuse_run(run_id)
         self.store.delete(run_id)
 
     def runs(self) -> list[RunRecord]:
@@ -323,15 +333,7 @@ class Engine:
         Raises:
             WorkbenchError: it has no result yet.
         """
-        folder = self.store.path(run_id)
-        for name in ("adapter", "model"):
-            if (folder / name).is_dir():
-                return folder / name
-        raise WorkbenchError(
-            Text("this run has no result yet", "这个运行还没有结果"),
-            Text("Wait until it is done, or press Stop and save.", "请等它完成，或点“停止并保存”。"),
-            code="no_result",
-        )
+        return takeaway.result(self.store, run_id)
 
     def export_adapter(self, run_id: str) -> Path:
         """The adapter as one zip in the run's `exports/`; it says in a README how to use it."""
@@ -356,13 +358,14 @@ class Engine:
         name = Text("merging {run}", "正在合并 {run}").with_(run=self.store.get(run_id).name)
         with self._lease.held_by(name, seconds=0):
             self._chats.drop()
-            self._merging = run_id
+            with self._starting:
+                self._needs.merging = run_id
             try:
                 return takeaway.merge_run(
                     self.store, run_id, result, self.models, folder=folder, dtype=dtype, progress=progress, stop=stop
                 )
             finally:
-                self._merging = ""
+                self._needs.merging = ""
 
     def _enqueue(self, run_id: str) -> str:
         self.store.log(run_id).append(StatusChanged("queued"))

@@ -15,9 +15,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from workbench.config.disk import disk_errors
 from workbench.config.reading import LARGEST, Count, Damaged, Number, Said, parse_record, read_bytes
@@ -114,7 +114,7 @@ class Verdict(Event):
     """What the curve and the answers of a run that is over show (`words` name it, the most serious first), and what to try."""
 
     type: ClassVar[str] = "verdict"
-    words: list[str]
+    words: Annotated[list[str], Field(min_length=1)]
     message: Said
     hint: Said
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.presets import dump
-from workbench.config.text import Text
-from workbench.data.library import DataLibrary
+from workbench.config.text import Text, same
+from workbench.data.formats import FORMAT_NAMES
+from workbench.data.library import DataLibrary, Loaded
 from workbench.engine import checkpoints, verdict
 from workbench.engine.boundary import ENDINGS, explain, logger
 from workbench.engine.chats import Chats, free_memory
@@ -94,8 +95,7 @@ class RunJobs:
         config = self._store.config(run_id)
         base = self._models.resolve(config.model.base, allow_paths=True)
         loaded = self._data.load(config.data.train, allow_paths=True)
-        if checkpoint is not None:
-            _check_unchanged(self._store.get(run_id), loaded.fingerprint, fingerprint(base.folder))
+        _check_unchanged(self._store.get(run_id), loaded, fingerprint(base.folder))
         check_rows(loaded.examples)
         other = self._data.load(config.data.eval, allow_paths=True) if config.data.eval else None
         return TrainingJob(
@@ -155,18 +155,10 @@ class RunJobs:
             logger.exception("the run's failure could not be written")
 
 
-def _check_unchanged(record: RunRecord, dataset: str, base: str) -> None:
-    """Refuse to go on from a checkpoint with another data set or base model than it was made with."""
-    if record.dataset_fingerprint not in (None, dataset):
-        raise WorkbenchError(
-            Text("the training data has changed since this run began", "训练数据在这个运行开始之后被改动过"),
-            Text(
-                "Put the old data back, or start a new run with the new data.",
-                "请恢复原来的数据，或用新数据开始新的运行。",
-            ),
-            field="data.train",
-            code="data_changed",
-        )
+def _check_unchanged(record: RunRecord, loaded: Loaded, base: str) -> None:
+    """Refuse to train with another data set or base model than the run was begun with, or than its checkpoint was made with."""
+    if not _same_data(record.dataset_fingerprint, loaded):
+        raise _data_changed(str(record.dataset_fingerprint), loaded)
     if record.base_fingerprint not in (None, base):
         raise WorkbenchError(
             Text("the base model has changed since this run began", "基座模型在这个运行开始之后被改动过"),
@@ -177,6 +169,31 @@ def _check_unchanged(record: RunRecord, dataset: str, base: str) -> None:
             field="model.base",
             code="base_changed",
         )
+
+
+def _same_data(before: str | None, loaded: Loaded) -> bool:
+    """Whether a set is what it was; earlier versions noted a reading also where it was the one that is taken anyway."""
+    return before in (None, loaded.fingerprint, f"{loaded.fingerprint}-{loaded.usual}")
+
+
+def _data_changed(before: str, loaded: Loaded) -> WorkbenchError:
+    message = Text("the training data has changed since this run began", "训练数据在这个运行开始之后被改动过")
+    hint = Text(
+        "Put the old data back, or start a new run with the new data.", "请恢复原来的数据，或用新数据开始新的运行。"
+    )
+    content, _, reading = before.partition("-")
+    if content == loaded.fingerprint.partition("-")[0]:  # the file is the same
+        name = {"name": FORMAT_NAMES.get(reading or loaded.usual, same(reading))}
+        now = {"now": FORMAT_NAMES[loaded.info.format], "set": loaded.info.name}
+        message = Text(
+            "the training data {set} was read as “{name}” when this run began, and is read as “{now}” now",
+            "这个运行开始时，训练数据“{set}”读作“{name}”，现在读作“{now}”",
+        ).with_(**name, **now)
+        hint = Text(
+            "Choose “{name}” at “Read as” on the Data tab and press Resume again, or start a new run.",
+            "请在“数据”页的“读取方式”中选回“{name}”，再点“继续训练”；也可以开始新的运行。",
+        ).with_(**name)
+    return WorkbenchError(message, hint, field="data.train", code="data_changed")
 
 
 class _Reporter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,18 +108,47 @@ def _text(said: dict[str, str]) -> Text:
 
 def damaged_run(run_id: str, error: Damaged) -> RunRecord:
     """What stands in the list for a run whose record cannot be read; its id tells when it was made."""
-    created = datetime(1970, 1, 1)
+    created, name = datetime(1970, 1, 1), run_id
     with contextlib.suppress(ValueError):
-        created = datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S")
+        created, name = datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S"), run_id[16:] or run_id
     hint = Text("Delete this run, or put the file back from a backup.", "请删除这个运行，或从备份恢复该文件。")
+    return _unreadable(run_id, name, created, WorkbenchError(error.message, hint))
+
+
+def stray_run(name: str, folder: Path, free: Callable[[str], str | None]) -> RunRecord:
+    """What stands in the list for a folder whose name is no run's: a copy, or one that somebody has renamed or put there.
+
+    Args:
+        name: what it is listed as.
+        folder: where it lies.
+        free: an id that a run can have, made from the one that its record tells; None where that is none.
+    """
+    created, wanted = datetime(1970, 1, 1), None
+    with contextlib.suppress(OSError, ValueError, OverflowError):
+        created = datetime.fromtimestamp(folder.lstat().st_mtime, UTC)
+    with contextlib.suppress(Damaged):
+        wanted = free(read_record(folder / "run.json", _SHAPE).id)
+    message = Text("the folder {name} is not named like a run", "文件夹“{name}”的名称不符合运行的命名格式").with_(
+        name=name
+    )
+    hint = Text("It holds no run. Delete it, or move it elsewhere.", "其中没有运行。请删除它，或移到别处。")
+    if wanted is not None:
+        hint = Text(
+            "Rename the folder to {wanted} to use the run in it, or delete it.",
+            "要使用其中的运行，请把文件夹重命名为 {wanted}；也可以删除它。",
+        ).with_(wanted=wanted)
+    return _unreadable(name, name, created, WorkbenchError(message, hint))
+
+
+def _unreadable(run_id: str, name: str, created: datetime, error: WorkbenchError) -> RunRecord:
     return RunRecord(
         id=run_id,
-        name=run_id[16:],
+        name=name,
         status=DAMAGED,
         created=created.replace(tzinfo=UTC).isoformat(timespec="milliseconds"),
         method="",
         base_model="",
         dataset="",
         adapter="",
-        error=KeptError(message=error.message.as_dict(), hint=hint.as_dict()),
+        error=KeptError(message=error.message.as_dict(), hint=error.hint.as_dict() if error.hint else None),
     )

@@ -18,7 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.config.disk import MAKING, disk_errors, entries, hide, remove, slug, sweep, write_atomically, write_json
+from workbench.config.disk import (
+    MAKING,
+    disk_errors,
+    hide,
+    remove,
+    shown_entries,
+    slug,
+    sweep,
+    write_atomically,
+    write_json,
+)
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump, load_preset
 from workbench.config.reading import NO_FOLDER, Damaged
@@ -26,9 +36,9 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine import checkpoints, damage
 from workbench.engine.events import EventLog, last_step
-from workbench.engine.records import RunRecord, damaged_run, kept_error, read_run
+from workbench.engine.records import RunRecord, damaged_run, kept_error, read_run, stray_run
 
-RUN_ID = re.compile(r"^[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}-[0-9a-f]{4}$")
+RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}-[0-9a-f]{4}\Z")
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "safetensors", "tokenizers")
 LOGS_KEPT = 8
 CONFIG = "config.yaml"
@@ -88,15 +98,15 @@ class RunStore:
         Raises:
             WorkbenchError: `run_id` is no run of this store (a path, a link, or unknown).
         """
-        path = self._entry(run_id)
-        if path is None or not _is_folder(path):
+        if not self.is_folder(run_id):
             raise _no_run(run_id)
-        return path
+        return self.folder / run_id
 
     def _entry(self, run_id: str) -> Path | None:
-        """What lies at the place of a run, be it a folder or not; None where nothing does."""
-        path = self.folder / run_id if RUN_ID.match(run_id or "") else None
-        return path if path is not None and os.path.lexists(path) else None
+        """What lies at the place of a run, be it one or not; None where nothing does."""
+        if not RUN_ID.match(run_id or ""):
+            return shown_entries(self.folder).get(run_id)
+        return self.folder / run_id if os.path.lexists(self.folder / run_id) else None
 
     def get(self, run_id: str) -> RunRecord:
         """The record of a run, read again only when the file changed; of one that cannot be read, what is known of it.
@@ -109,6 +119,8 @@ class RunStore:
             raise _no_run(run_id)
         if not _is_folder(entry):
             return damaged_run(run_id, Damaged(run_id, NO_FOLDER))
+        if not RUN_ID.match(run_id):
+            return stray_run(run_id, entry, self._free_id)
         path = entry / "run.json"
         changed = _changed(path)
         with self._lock:
@@ -166,10 +178,22 @@ class RunStore:
                 self._damages[run_id] = known
         return list(known[1])
 
+    def missing(self, run_id: str) -> list[Text]:
+        """The part of `damage` that costs next to nothing, for lists: what of a run is not there. Reads no file."""
+        record = self.get(run_id)
+        if record.active or not self.is_folder(run_id):
+            return []
+        return damage.found(damage.missing(self.path(run_id), record))
+
     def is_folder(self, run_id: str) -> bool:
         """Whether there is a folder at the place of this run."""
-        entry = self._entry(run_id)
-        return entry is not None and _is_folder(entry)
+        return bool(RUN_ID.match(run_id or "")) and _is_folder(self.folder / run_id)
+
+    def _free_id(self, run_id: str) -> str | None:
+        """This id, or where a run has it, another one that none has; None where it is no id at all."""
+        while RUN_ID.match(run_id) and os.path.lexists(self.folder / run_id):
+            run_id = f"{run_id[:-4]}{secrets.token_hex(2)}"
+        return run_id if RUN_ID.match(run_id) else None
 
     def all(self) -> list[RunRecord]:
         """Every run, newest first, damaged ones too.
@@ -181,14 +205,13 @@ class RunStore:
             if self._listed is None or self._listed[0] != seen:
                 self._listed = (seen, self._walk())
             # A damaged one is looked at each time: the file may have been put back.
-            return [self.get(record.id) if record.damaged else record for record in self._listed[1]]
+            return [self.get(run.id) if run.damaged and RUN_ID.match(run.id) else run for run in self._listed[1]]
 
     def _walk(self) -> list[RunRecord]:
         found = []
-        for path in entries(self.folder):
+        for name in shown_entries(self.folder):
             try:
-                if RUN_ID.match(path.name):
-                    found.append(self.get(path.name))
+                found.append(self.get(name))
             except WorkbenchError:
                 continue  # deleted meanwhile
         return sorted(found, key=lambda record: (record.created, record.id), reverse=True)
@@ -243,16 +266,6 @@ class RunStore:
             self._changes += 1
             gone = hide(path)
         remove(gone)
-
-    def refuse_while_needed(self, model_id: str) -> None:
-        """Raise a WorkbenchError where a run that waits or trains begins with this model."""
-        for run in self.all():
-            if run.active and run.base_model == model_id:
-                raise WorkbenchError(
-                    Text("the run {run} needs this model", "运行“{run}”正在使用这个模型").with_(run=run.name),
-                    Text("Wait for its end, or stop it first.", "请等它结束，或先停止它。"),
-                    code="active",
-                )
 
     def recover(self) -> list[str]:
         """Mark what a dead process left active as `interrupted`, and sweep half-made folders. Returns the runs' ids."""

@@ -32,6 +32,19 @@ CARD_SETTINGS = (
 )
 
 
+def result(store: RunStore, run_id: str) -> Path:
+    """The folder with what a run learned: see `Engine.result`."""
+    folder = store.path(run_id)
+    for name in ("adapter", "model"):
+        if (folder / name).is_dir():
+            return folder / name
+    raise WorkbenchError(
+        Text("this run has no result yet", "这个运行还没有结果"),
+        Text("Wait until it is done, or press Stop and save.", "请等它完成，或点“停止并保存”。"),
+        code="no_result",
+    )
+
+
 def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCatalog) -> Path:
     """The adapter's zip in the run's `exports/`.
 

@@ -159,7 +159,7 @@ class _State:
 
     global_step: Count
     max_steps: Count
-    epoch: Number = 0.0
+    epoch: Annotated[Number, Field(ge=0)] = 0.0
     train_batch_size: Positive | None = None
 
 

@@ -7,6 +7,7 @@ and what is left of that by `sweep`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from workbench.config.disk import (
     FILE,
     FOLDER,
     LEFT_SECONDS,
-    SYSTEM_FILES,
     disk_errors,
-    entries,
     hide,
+    real_place,
     remove,
+    shown_entries,
     sweep,
     write_json,
 )
@@ -118,6 +119,10 @@ class ModelCatalog:
         Raises:
             WorkbenchError: there is no such model, it ships with the workbench, or it cannot be removed.
         """
+        remove(hide(self.place(model_id)))
+
+    def place(self, model_id: str) -> Path:
+        """What is deleted with a model: its folder, or the note of where it lies. Raises like `delete`."""
         path = self._own().get(model_id)
         if path is None and model_id == STARTER:
             raise model_error(
@@ -126,7 +131,18 @@ class ModelCatalog:
             )
         if path is None:
             raise self._unknown(model_id, allow_paths=True)
-        remove(hide(path))
+        return real_place(path)
+
+    def places(self, id_or_folder: str) -> set[Path]:
+        """Where a model that is named by its id or its folder lies, be it whole or not: its `place`, and its folder."""
+        found: set[Path] = set()
+        with contextlib.suppress(OSError, ValueError, RuntimeError, WorkbenchError):  # names of no place, broken notes
+            entry = self._find(id_or_folder)
+            if entry is not None:
+                found.add(real_place(entry))
+            folder = entry or Path(os.path.expanduser(id_or_folder))
+            found.add((folder if os.path.isdir(folder) else _read_link(folder)[0]).resolve())
+        return found
 
     def sweep(self) -> None:
         """Remove what was half-made or half-deleted when a process ended. Only for who holds the home."""
@@ -134,15 +150,13 @@ class ModelCatalog:
 
     def _own(self) -> dict[str, Path]:
         """Everything that lies in the home's folder of models, by its id, which is also there for what is no model."""
-        found: dict[str, Path] = {}
-        for path in entries(self._folder):
-            if path.name.startswith(".") or path.name in SYSTEM_FILES:
-                continue
-            name = writable(path.name if path.suffix != ".json" or os.path.isdir(path) else path.stem)
-            if name in found:
-                name = writable(path.name)
-            found[name if name != STARTER else f"models/{name}"] = path
-        return found
+        return shown_entries(self._folder, self._name)
+
+    def _name(self, path: Path) -> str:
+        name = path.name
+        if path.suffix == ".json" and not os.path.isdir(path) and not os.path.lexists(path.with_suffix("")):
+            name = path.stem
+        return name if name != STARTER else f"models/{name}"
 
     def _with_id(self, folder: Path) -> tuple[str, Path] | None:
         """The id and place of a folder that lies in the home's folder of models; None for one that lies elsewhere."""

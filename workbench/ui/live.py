@@ -33,7 +33,7 @@ PATH = "/live"
 FRESH = 0.2  # seconds in which a piece that was made for one page is good for another
 KEPT = 256  # pieces
 ASKED = 32  # pieces of one request
-LONGEST = 200  # characters of a key
+LONGEST = 300  # characters of a key: a run's folder may have been given any name that a disk can hold
 
 Maker = Callable[[str, str], Any]
 

@@ -105,7 +105,7 @@ def build(shell: Shell) -> None:
             # No `file_types`: Gradio refuses in English, and phones then offer no .jsonl; the library says what it takes.
             upload = gr.File(label=shell.text(_UPLOAD), height=150, elem_id="data-upload")
             refused = panel("data-refused")
-    damaged = DamagedList(shell, ID, lambda: _damaged(shell), shell.engine.data.delete)
+    damaged = DamagedList(shell, ID, lambda: _damaged(shell), shell.engine.delete_data)
     reading = gr.Dropdown(
         [], label=shell.text(_READ_AS), info=shell.text(_READ_AS_HELP), visible=False, elem_id="data-reading"
     )
@@ -157,6 +157,7 @@ def bind(shell: Shell) -> None:
     again = look.click(shell.safe(show), given, ours["outputs"], **slow)
     read = ours["reading"].input(shell.safe(_reader(shell)), [ours["page"], ours["reading"]], ours["reading"], **TOLD)
     read = read.then(shell.safe(show), given, ours["outputs"], **slow)
+    read.then(shell.safe(damaged.show), None, damaged.outputs, **QUIET)  # a choice makes a damaged note good
     check, asked, looks = shell.shared["train.check"]  # whether a method learns from the set may be another matter now
     read.then(shell.safe(check), asked, looks, **QUIET)
     offer, choice = ours["offer"], ours["outputs"][0]
@@ -268,7 +269,7 @@ def _readings(info: Any, found: dict[str, Any], lang: str) -> Any:
 
 def _reader(shell: Shell) -> Any:
     def read(page: DataPage, name: str) -> Any:
-        shell.engine.data.read_as(page.dataset, name)
+        shell.engine.read_as(page.dataset, name)
         page.busy_with = None
         return gr.skip()
 
@@ -343,7 +344,7 @@ def _bind_delete(shell: Shell, page: gr.State, sure: Any) -> None:
 
     def delete(state: DataPage, asked: str) -> Any:
         if asked and asked == state.dataset:
-            shell.engine.data.delete(asked)
+            shell.engine.delete_data(asked)
             return gr.Column(visible=False), state.choose("")
         return gr.Column(visible=False), gr.skip()
 
