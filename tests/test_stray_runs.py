@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_commands import say
+from tests.test_engine_needs import press
 from workbench.config.disk import remove
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
@@ -17,6 +18,10 @@ from workbench.engine import Engine, damage
 from workbench.engine.events import EventLog, Metrics, StatusChanged
 from workbench.engine.records import kept_error
 from workbench.engine.runs import RUN_ID, RunStore
+from workbench.ui import runhtml
+from workbench.ui.page import build
+from workbench.ui.tabs.run import RunPage
+from workbench.ui.tabtools import run_names
 
 NAMES = (
     "my best run",
@@ -121,7 +126,12 @@ def test_both_doors_list_it_and_delete_it(tmp_path: Path) -> None:
         assert words in say("runs", "show", "my best run", "--home", tmp_path, "--lang", lang).out
     assert say("runs", "delete", "my best run", "--home", tmp_path).code == 0
     engine = Engine(tmp_path)
-    engine.delete("another")
+    page = build(engine)
+    choices = runhtml.choices(engine.runs(), run_names(engine, "zh"), "zh")
+    assert {name for _, name in choices} == {run, "another"} and any(
+        "another · 已损坏" in label for label, _ in choices
+    )
+    press(page, "run-delete-yes", RunPage(run_id="another"), "another")
     assert [record.id for record in engine.runs()] == [run]
     engine.close()
 

@@ -167,7 +167,9 @@ def _data(data: Parser) -> None:
     inspect.add("data", metavar="FILE_OR_NAME", help=text)
     text = Text("count its tokens as this model reads them", "按这个模型统计词元")
     inspect.add("--model", metavar="MODEL", help=text)
-    text = Text("tokens that a row may have, as in a run", "每条样本最多的词元数，与训练时相同")
+    text = Text(
+        "with --model: tokens that a row may have, as in a run", "与 --model 一起用：每条样本最多的词元数，与训练时相同"
+    )
     inspect.add("--max-length", type=int, metavar="N", help=text)
     bring = add("add", Text("copy a file into the data sets", "把文件复制到数据集中"))
     bring.add("file", type=Path, metavar="FILE", help=Text("the data file", "数据文件"))
