@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.homes import WAIT, done, largest_difference, losses, tiny_config, weights
 from tests.steps import at_step
 from workbench.config.errors import WorkbenchError
+from workbench.config.run import RunConfig
+from workbench.engine import changes
+from workbench.methods.course import Course, Pace
 from workbench.ui import runhtml
 from workbench.ui.runview import RunView
 
@@ -46,9 +50,36 @@ def test_a_finished_run_that_gets_more_epochs_has_a_schedule_for_them_and_says_s
     assert min(late) > 0
     assert largest_difference(before, weights(engine.store.path(run))) > 1e-3
     sentence = said(engine, run)
-    assert "schedule of their own" in sentence and "3 steps" in sentence and "learned 1 times" in sentence
+    assert "schedule of its own" in sentence and "(3 steps)" in sentence and "learned once" in sentence
     assert "新的学习率曲线" in said(engine, run, "zh")
     assert sentence.splitlines()[0] in engine.log(run)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "ratio", "fallen", "warms_up"),
+    [
+        ("linear", 0.1, True, True),
+        ("linear", 0.0, True, False),
+        ("cosine", 0.0, True, False),
+        ("polynomial", 0.1, True, True),
+        ("constant", 0.1, False, False),
+        ("constant_with_warmup", 0.1, False, True),
+        ("constant_with_warmup", 0.0, False, False),
+        ("inverse_sqrt", 0.1, False, True),
+    ],
+)
+def test_what_is_said_of_the_schedule_is_true_of_each(scheduler, ratio, fallen, warms_up):
+    config = RunConfig().changed({"optimization.scheduler": scheduler, "optimization.warmup_ratio": ratio})
+    pace = Pace(batch_size=8, accumulation=1, epochs=1.0)
+    before = Course(rows=80, pace=pace, total=10, step=10, epoch=1, scale=10)
+    for epochs, added in ((2.0, "10 steps"), (1.1, "1 step")):
+        sentence = changes.told(before, before.changed(replace(pace, epochs=epochs)), config)
+        english, chinese = sentence.to("en"), sentence.to("zh")
+        assert ("had come to its end" in english) == fallen == ("走到终点" in chinese)
+        assert ("warm-up to" in english) == warms_up == ("预热到" in chinese)
+        assert f"What was added ({added}) gets a schedule of its own" in english and "新的学习率曲线" in chinese
+        assert config.optimization.learning_rate == 2e-4 and "0.0002" in english and "0.0002" in chinese
+        assert ("learned 2 times" if epochs == 2 else "learned 1.1 times") in english
 
 
 def test_a_finished_run_is_resumed_only_for_more_than_it_has_learned(engine):

@@ -108,7 +108,7 @@ def test_a_question_from_several_columns_is_shown_as_it_is_asked(library: DataLi
     assert found["question"] == "from page 0\n\nTranslate.\nline 0"
     english, chinese = said(findings.described(found))
     assert "passage: is put before the question" in english and "  from page 0\n  \n  Translate.\n  line 0" in english
-    assert "问题的样子" in chinese
+    assert "a question then looks like this" in english and "拼成的问题示例" in chinese
     assert findings.view(library.load(add("one", asked(3))))["question"] is None
 
 
@@ -149,9 +149,28 @@ def test_an_evaluation_set_that_is_learned_is_said(library: DataLibrary, add: An
         (add("spaced", spaced), "All 30 rows", "30 条样本全部也在训练数据中"),
         (add("some", [*asked(5), *new]), "5 of the 20 rows", "20 条样本中有 5 条"),
         (add("new", new), "", ""),
+        (add("single", asked(1)), "The only row of the evaluation data also stands", "仅有的一条样本"),
+        (add("once", [*asked(1), *new]), "1 of the 16 rows kept for evaluation also stands", "16 条样本中有 1 条"),
     ):
         overlap = said(findings.overlap(config(train, eval=name), library, False))
         assert english in overlap[0] and chinese in overlap[1] and bool(overlap[0]) == bool(english), name
+
+
+def test_a_single_row_is_not_told_as_several(library: DataLibrary, add: Any) -> None:
+    twice = add("twice", [*asked(1), *asked(1)])
+    (said_of,) = findings.overlap(config(twice, eval_share=0.1), library, False)
+    assert said_of.to("en").startswith("The only row kept for evaluation also stands") and "唯一一条" in said_of.to(
+        "zh"
+    )
+    for name, rows, used in (
+        ("one", asked(1, region="north"), "1 row, of which 1 is used"),
+        ("half", [*asked(1, region="north"), {"question": "", "answer": "Here."}], "2 rows, of which 1 is used"),
+    ):
+        chosen = add(name, rows)
+        found = said(findings.described(findings.view(library.load(chosen))))
+        assert used in found[0] and "使用 1 条" in found[1] and ("notes\n" in found[0]) == (name == "half")
+        before = said(findings.before_start(config(chosen), library, False))
+        assert f"{name}: 1 of {used.split(',')[0]} is used" in before[0] and "中使用 1 条" in before[1]
 
 
 def test_data_that_cannot_be_read_is_left_to_the_check(library: DataLibrary, add: Any) -> None:

@@ -16,8 +16,8 @@ from workbench.config.presets import find_preset, list_presets
 from workbench.config.run import RunConfig, put
 from workbench.engine import Engine
 from workbench.engine.draft import Draft, copied
-from workbench.engine.plan import plan_steps
-from workbench.engine.suggestions import EPOCHS, RATE, learned_rows, suggestions
+from workbench.engine.plan import kept_back, plan_steps, split_counts
+from workbench.engine.suggestions import EPOCHS, RATE, suggestions
 from workbench.engine.training import split
 from workbench.ui import suited
 
@@ -37,7 +37,7 @@ def test_the_small_sets_of_the_trial_get_the_settings_that_were_tried(name: str)
     found = rule(preset, len(one.rows))
     config = find_preset(preset).config().changed(found)
     learned, _ = split(one.rows, None, config)
-    assert learned_rows(config, len(one.rows)) == len(learned)
+    assert split_counts(config, len(one.rows))[0] == len(learned)
     assert 100 <= plan_steps(config, len(learned)).total <= 105
     assert (config.optimization.learning_rate, list(found)) == (2e-3, [EPOCHS])
 
@@ -51,7 +51,33 @@ def test_the_small_sets_of_the_trial_get_the_settings_that_were_tried(name: str)
 def test_few_rows_are_read_as_often_as_makes_enough_steps(rows: int, changes: dict[str, Any], steps: int) -> None:
     found = rule("own-data", rows, **changes)
     config = find_preset("own-data").config().changed({**changes, **found})
-    assert plan_steps(config, learned_rows(config, rows)).total == steps
+    assert plan_steps(config, split_counts(config, rows)[0]).total == steps
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 12, 40, 1999, 2001, 5000])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5])
+def test_rows_are_counted_as_they_are_split(rows: int, share: float) -> None:
+    for changes in ({}, {"data.max_rows": 30}, {"data.eval": "other"}):
+        config = RunConfig().changed({"data.eval_share": share, **changes})
+        evaluation = [{}] if config.data.eval else None
+        learned, kept = split([{}] * rows, evaluation, config)
+        assert split_counts(config, rows) == (len(learned), 0 if evaluation else len(kept)), changes
+    assert split_counts(RunConfig().changed({"data.eval_share": 0.1}), 5000) == (4800, 200)
+    assert len(kept_back(RunConfig().changed({"data.eval_share": share}), max(rows, 1))) < max(rows, 1)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 12, 20, 22, 23, 40, 300])
+def test_the_reason_does_not_refute_what_it_is_given_for(rows: int) -> None:
+    preset = find_preset("own-data")
+    config = preset.config().changed({"data.train": "mine"})
+    for one in suggestions(preset.values, config, rows, STARTER):
+        steps = plan_steps(config.changed({one.path: one.value}), split_counts(config, rows)[0]).total
+        english, chinese = one.why.to("en"), one.why.to("zh")
+        assert f"{steps} steps" in english and f"{steps} 步" in chinese
+        enough = steps >= 100
+        assert ("with 60 and fewer" in english) == enough == ("或更少" in chinese)
+        assert ("more rows are needed" in english) == (not enough) == ("需要增加样本" in chinese)
+        assert "1 rows" not in english.replace("31 rows", "")
 
 
 def test_nothing_is_suggested_where_the_preset_fits() -> None:
@@ -83,6 +109,29 @@ def test_a_preset_for_a_large_model_gives_the_starter_the_rate_that_it_needs() -
     assert rule("lora-8gb", 900, **{"model.base": "starter"}) == {RATE: 2e-3}
     few = rule("lora-8gb", 40, **{"model.base": "starter"})
     assert few[RATE] == 2e-3 and few[EPOCHS] == 30.0
+
+
+@pytest.mark.parametrize(
+    ("preset", "rate", "weight", "found"),
+    [("dpo-lora", None, None, {}), ("dpo-lora", None, 0.5, {RATE: 2e-3, EPOCHS: 30.0}), ("dpo-lora", 1e-3, 1.0, {RATE: 2e-3, EPOCHS: 30.0}),
+     ("own-pairs", None, 0.0, {}), ("own-pairs", None, 1.0, {EPOCHS: 20.0})],
+)  # fmt: skip
+def test_a_small_model_gets_what_was_tried_with_pairs_only_beside_their_chosen_answers(
+    preset: str, rate: float | None, weight: float | None, found: dict[str, float]
+) -> None:
+    changes = {"model.base": "starter", "optimization.learning_rate": rate, "method.sft_weight": weight}
+    assert rule(preset, 40, **{path: value for path, value in changes.items() if value is not None}) == found
+
+
+def test_the_reason_for_a_rate_holds_for_whatever_stood_there() -> None:
+    for name in ("lora-8gb", "dpo-lora", "qlora-24gb"):
+        made = find_preset(name)
+        for rate in (1e-5, 2e-4, 1e-2):
+            changes = {"optimization.learning_rate": rate, "optimization.max_steps": 50}
+            config = made.config().changed({"model.base": "starter", "data.train": "mine", **changes})
+            for one in suggestions(made.values, config, 300, STARTER):
+                assert one.path == RATE and "our trial" in one.why.to("en") and "试过" in one.why.to("zh")
+                assert "times" not in one.why.to("en") and "倍" not in one.why.to("zh")
 
 
 # -- on the form

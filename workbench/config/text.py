@@ -61,6 +61,11 @@ def same(text: str) -> Text:
     return Text("{text}", "{text}").with_(text=text)
 
 
+def counted(count: int, one: Text, more: Text) -> Text:
+    """`one` where there is a single one, else `more`, with the count as `{n}`: English has two forms."""
+    return (one if count == 1 else more).with_(n=count)
+
+
 _ONE_MORE = Text("{before}, {name}", "{before}、{name}")
 
 

@@ -11,7 +11,7 @@ from workbench.config.fields import knobs
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine.checkpoints import read_state, step_of
-from workbench.engine.names import status_name
+from workbench.engine.names import epochs_named, status_name, steps_named
 from workbench.engine.records import RESUMABLE, RunRecord
 from workbench.methods.course import Course
 
@@ -31,6 +31,7 @@ CHANGED_ON_RESUME = (
 )
 FINISHED = "completed"
 ROUNDING = 1e-6  # of epochs
+FALLING = ("linear", "cosine", "polynomial")  # schedules that end at (nearly) nothing
 
 _BOTH = Text("{first} {second}", "{first}{second}")
 _OTHER_STEPS = Text(
@@ -42,17 +43,24 @@ _GOES_ON = Text(
     "这一轮的 {rows} 条样本已学了 {row} 条，接下来学其余的。",
 )
 _ENDS = Text(
-    "The run ends after step {total} (before: {before}); each row has then been learned {times} times.",
-    "运行会在第 {total} 步结束（之前是第 {before} 步）；到时每条样本学了 {times} 遍。",
+    "The run ends after step {total} (before: {before}); each row has then been learned {times}.",
+    "运行会在第 {total} 步结束（之前是第 {before} 步）；到时每条样本学了{times}。",
 )
 _SAME_SCHEDULE = Text(
     "The learning rate goes on from where it was, without a jump, and its schedule ends with step {total}.",
     "学习率从原来的位置接着变化，不会跳变，学习率曲线在第 {total} 步结束。",
 )
-_OWN_SCHEDULE = Text(
-    "The run had finished, and its learning rate had come to its end. The {count} steps that were added get a schedule of "
-    "their own: a warm-up to {rate} at step {peak}, then {kind}.",
-    "这个运行已经完成，学习率也已走到终点。新增的 {count} 步使用一条新的学习率曲线：预热到第 {peak} 步升至 {rate}，然后{kind}。",
+_HAD_FINISHED = Text("The run had finished.", "这个运行已经完成。")
+_HAD_FALLEN = Text(
+    "The run had finished, and its learning rate had come to its end.", "这个运行已经完成，学习率也已走到终点。"
+)
+_WARMED_UP = Text(
+    "What was added ({steps}) gets a schedule of its own: a warm-up to {rate} at step {peak}, then {kind}.",
+    "新增的 {steps}使用一条新的学习率曲线：预热到第 {peak} 步升至 {rate}，然后{kind}。",
+)
+_AT_ONCE = Text(
+    "What was added ({steps}) gets a schedule of its own, which begins at {rate}: {kind}.",
+    "新增的 {steps}使用一条新的学习率曲线，从 {rate} 开始：{kind}。",
 )
 _NOTHING_LEFT = Text(
     "Nothing is left to learn: the run ends at step {step}, where it is.",
@@ -81,7 +89,7 @@ def long_enough(config: RunConfig, checkpoint: Path) -> list[Problem]:
         return [
             Problem(
                 Text("this run is already at step {step}", "这个运行已经到第 {step} 步").with_(step=step),
-                Text("Choose {step} steps or more.", "请选择至少 {step} 步。").with_(step=step),
+                Text("Choose {steps} or more.", "请选择至少 {steps}。").with_(steps=steps_named(step)),
                 "optimization.max_steps",
             )
         ]
@@ -89,10 +97,10 @@ def long_enough(config: RunConfig, checkpoint: Path) -> list[Problem]:
         enough = math.ceil(epochs * 100 - ROUNDING) / 100
         return [
             Problem(
-                Text("this run has already learned {epochs} epochs", "这个运行已经学了 {epochs} 轮").with_(
-                    epochs=_times(epochs)
+                Text("this run has already learned {epochs}", "这个运行已经学了 {epochs}").with_(
+                    epochs=epochs_named(_times(epochs))
                 ),
-                Text("Choose {enough} epochs or more.", "请选择至少 {enough} 轮。").with_(enough=_times(enough)),
+                Text("Choose {enough} or more.", "请选择至少 {enough}。").with_(enough=epochs_named(_times(enough))),
                 "optimization.epochs",
             )
         ]
@@ -158,17 +166,22 @@ def told(before: Course, now: Course, config: RunConfig) -> Text | None:
         said.append(_OTHER_STEPS.with_(old=before.pace.per_step, new=now.pace.per_step))
         if now.row:
             said.append(_GOES_ON.with_(row=now.row, rows=now.rows))
-    times = _times(now.at(now.total).epochs_learned)
+    number = _times(now.at(now.total).epochs_learned)
+    times = Text("once", "一遍") if number == "1" else Text("{n} times", " {n} 遍").with_(n=number)
     said.append(_ENDS.with_(total=now.total, before=before.total, times=times))
-    if before.finished:
-        steps = config.optimization
-        warm_up = 0 if steps.scheduler == "constant" else math.ceil(now.scale * steps.warmup_ratio)
-        kind = next(dict(one.choices)[steps.scheduler] for one in knobs(type(steps)) if one.path == "scheduler")
-        peak, rate = now.step + warm_up + 1, f"{steps.learning_rate:g}"
-        said.append(_OWN_SCHEDULE.with_(count=now.scale, peak=peak, kind=kind, rate=rate))
-    else:
-        said.append(_SAME_SCHEDULE.with_(total=now.total))
+    said += _own_schedule(now, config) if before.finished else [_SAME_SCHEDULE.with_(total=now.total)]
     return reduce(lambda left, right: _BOTH.with_(first=left, second=right), said)
+
+
+def _own_schedule(now: Course, config: RunConfig) -> list[Text]:
+    """What a finished run goes through in the steps that were added."""
+    steps = config.optimization
+    warm_up = 0 if steps.scheduler == "constant" else math.ceil(now.scale * steps.warmup_ratio)
+    kind = next(dict(one.choices)[steps.scheduler] for one in knobs(type(steps)) if one.path == "scheduler")
+    said = (_WARMED_UP if warm_up else _AT_ONCE).with_(
+        steps=steps_named(now.scale), peak=now.step + warm_up + 1, kind=kind, rate=f"{steps.learning_rate:g}"
+    )
+    return [_HAD_FALLEN if steps.scheduler in FALLING else _HAD_FINISHED, said]
 
 
 def _reached(checkpoint: Path) -> tuple[int, float]:

@@ -14,7 +14,7 @@ from workbench.config.text import Text, count_chinese
 from workbench.data.formats import require_kind
 from workbench.data.library import DataLibrary, Loaded
 from workbench.engine.hardware import cuda_module, memory, torch_is_loaded
-from workbench.engine.plan import Forecast, kept_back, memory_estimate, plan_steps
+from workbench.engine.plan import Forecast, memory_estimate, plan_steps, split_counts
 from workbench.engine.records import RunRecord
 from workbench.methods import METHODS
 from workbench.models.adapter_targets import ALL, expert_names, problems_of_targets
@@ -75,9 +75,8 @@ def forecast(
     """
     model = models.resolve(config.model.base, allow_paths)
     loaded = data.load(config.data.train, allow_paths=allow_paths)
-    total = min(len(loaded.examples), config.data.max_rows or len(loaded.examples))
-    kept = 0 if config.data.eval else len(kept_back(config, total))
-    rows = max(total - kept, 1)
+    learned, kept = split_counts(config, len(loaded.examples))
+    rows = max(learned, 1)
     plan = plan_steps(config, rows)
     per_row = min(_tokens_guess(loaded.examples[:200]), config.data.max_length)
     tokens = int(per_row * plan.total * config.optimization.batch_size * config.optimization.accumulation)

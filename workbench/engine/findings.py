@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
-from workbench.config.text import Text, listed, same
+from workbench.config.text import Text, counted, listed, same
 from workbench.data.columns import Column, use_sentences
 from workbench.data.duplicates import shared
 from workbench.data.formats import FORMAT_NAMES, KIND_NAMES, Example
@@ -26,7 +26,15 @@ TOLD = 20  # problems and columns of a set that are told one by one
 NAMED = 4  # columns that are named where little room is
 
 _TRAIN, _EVAL = Text("training data", "训练数据"), Text("evaluation data", "评估数据")
-_HEAD = Text("{what} {name}: {used} of {rows} rows are used", "{what} {name}：{rows} 条样本中使用 {used} 条")
+_HEAD = (
+    Text("{what} {name}: 1 of {rows} is used", "{what} {name}：{rows}样本中使用 1 条"),
+    Text("{what} {name}: {n} of {rows} are used", "{what} {name}：{rows}样本中使用 {n} 条"),
+)
+_ROWS = (Text("{n} row", "{n} 条"), Text("{n} rows", "{n} 条"))
+_CONTENTS = (
+    Text("{form} ({kind}), {rows}, of which 1 is used", "{form}（{kind}），{rows}样本，使用 1 条"),
+    Text("{form} ({kind}), {rows}, of which {n} are used", "{form}（{kind}），{rows}样本，使用 {n} 条"),
+)
 _ITEM = Text("  {said}", "  {said}")
 _UNUSED = Text("Not used of the {what} {name}: {parts}.", "{what} {name} 中未使用：{parts}。")
 _ROWS_UNUSED = Text("{left} of {rows} rows", "{rows} 条样本中的 {left} 条")
@@ -38,16 +46,36 @@ _SAME_FILE = Text(
     "new questions. Choose other data, or leave it open and a share of the rows is kept back.",
     "评估数据就是训练数据本身，评估损失只能说明记住了多少，不能说明模型对新问题的表现。请换用其他数据，或留空以自动留出一部分样本。",
 )
-_ALL_SHARED = Text(
-    "All {total} rows of the evaluation data also stand in the training data: the loss on them says how well they are "
-    "remembered, nothing about new questions. Choose other data, or leave it open and a share of the rows is kept back.",
-    "评估数据的 {total} 条样本全部也在训练数据中，评估损失只能说明记住了多少，不能说明模型对新问题的表现。"
-    "请换用其他数据，或留空以自动留出一部分样本。",
+_ALL_SHARED = (
+    Text(
+        "The only row of the evaluation data also stands in the training data: the loss on it says how well it is "
+        "remembered, nothing about new questions. Choose other data, or leave it open and a share of the rows is kept back.",
+        "评估数据仅有的一条样本也在训练数据中，评估损失只能说明记住了多少，不能说明模型对新问题的表现。"
+        "请换用其他数据，或留空以自动留出一部分样本。",
+    ),
+    Text(
+        "All {n} rows of the evaluation data also stand in the training data: the loss on them says how well they are "
+        "remembered, nothing about new questions. Choose other data, or leave it open and a share of the rows is kept back.",
+        "评估数据的 {n} 条样本全部也在训练数据中，评估损失只能说明记住了多少，不能说明模型对新问题的表现。"
+        "请换用其他数据，或留空以自动留出一部分样本。",
+    ),
 )
-_SHARED = Text(
-    "{count} of the {total} rows kept for evaluation also stand in the training data, so their loss looks better than it "
-    "is. Remove the copies from the file.",
-    "留作评估的 {total} 条样本中有 {count} 条也在训练数据中，评估损失会显得偏低。请从文件中去掉重复的样本。",
+_ONLY_SHARED = Text(
+    "The only row kept for evaluation also stands in the training data, so its loss looks better than it is. Remove the "
+    "copy from the file.",
+    "留作评估的唯一一条样本也在训练数据中，评估损失会显得偏低。请从文件中去掉重复的样本。",
+)
+_SHARED = (
+    Text(
+        "1 of the {total} rows kept for evaluation also stands in the training data, so their loss looks better than it is. "
+        "Remove the copy from the file.",
+        "留作评估的 {total} 条样本中有 1 条也在训练数据中，评估损失会显得偏低。请从文件中去掉重复的样本。",
+    ),
+    Text(
+        "{n} of the {total} rows kept for evaluation also stand in the training data, so their loss looks better than it is. "
+        "Remove the copies from the file.",
+        "留作评估的 {total} 条样本中有 {n} 条也在训练数据中，评估损失会显得偏低。请从文件中去掉重复的样本。",
+    ),
 )
 
 
@@ -71,24 +99,23 @@ def view(loaded: Loaded) -> dict[str, Any]:
 
 def described(found: dict[str, Any]) -> list[Text]:
     """What `view` found, line by line; with the numbers of a model's tokens where they were counted, too."""
-    head = Text(
-        "{form} ({kind}), {rows} rows, of which {used} are used", "{form}（{kind}），{rows} 条样本，使用 {used} 条"
+    head = counted(found["usable"], *_CONTENTS).with_(
+        form=FORMAT_NAMES[found["format"]], kind=KIND_NAMES[found["kind"]], rows=counted(found["rows"], *_ROWS)
     )
     lines = [
-        head.with_(
-            form=FORMAT_NAMES[found["format"]], kind=KIND_NAMES[found["kind"]], rows=found["rows"], used=found["usable"]
-        ),
+        head,
         Text("columns", "列"),
         *_items(use_sentences(found["columns"])),
     ]
     if found["question"]:
-        lines += [Text("a question then looks so", "问题的样子"), *_items(map(same, found["question"].splitlines()))]
+        heading = Text("a question then looks like this", "拼成的问题示例")
+        lines += [heading, *_items(map(same, found["question"].splitlines()))]
     if found["problems"]:
-        lines += [Text("to know", "注意"), *_items(map(with_rows, found["problems"]))]
+        lines += [Text("notes", "注意"), *_items(map(with_rows, found["problems"]))]
     if "tokens" in found:
         counts = Text(
-            "{tokens} tokens, {learned} of them learned; the longest row has {longest}; {cut} rows are cut off, {dropped} "
-            "have nothing to learn",
+            "{tokens} tokens, {learned} of them learned; the longest row has {longest}; rows cut off: {cut}, with nothing to "
+            "learn: {dropped}",
             "共 {tokens} 个词元，其中学习 {learned} 个；最长的样本 {longest} 个；{cut} 条被截断，{dropped} 条没有可学的内容",
         )
         names = ("tokens", "longest", "cut", "dropped")
@@ -103,8 +130,9 @@ def before_start(config: RunConfig, data: DataLibrary, allow_paths: bool) -> lis
         unused = [column for column in loaded.columns if column.role is None]
         problems = [with_rows(problem) for problem in (*loaded.problems, *repeat_notices(loaded))]
         if items := [*_items(problems), *_items(use_sentences(unused))]:
-            used, rows = len(loaded.examples), loaded.info.rows
-            lines += [_HEAD.with_(what=what, name=loaded.info.name, used=used, rows=rows), *items]
+            rows = counted(loaded.info.rows, *_ROWS)
+            head = counted(len(loaded.examples), *_HEAD).with_(what=what, name=loaded.info.name, rows=rows)
+            lines += [head, *items]
     return [*lines, *overlap(config, data, allow_paths)]
 
 
@@ -137,7 +165,7 @@ def overlap(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Tex
         for place in reversed(places):
             del learned[place]
         count = shared(learned, kept)
-        return [_SHARED.with_(count=count, total=len(kept))] if count else []
+        return _of_shared(count, len(kept))
     other = _read(data, config.data.eval, allow_paths)
     if other is None:
         return []
@@ -145,8 +173,14 @@ def overlap(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Tex
         return [_SAME_FILE]
     count, used = shared(learned, other.keys[:EVALUATION_ROWS]), min(len(other.keys), EVALUATION_ROWS)
     if count == len(other.keys):
-        return [_ALL_SHARED.with_(total=count)]
-    return [_SHARED.with_(count=count, total=used)] if count else []
+        return [counted(count, *_ALL_SHARED)]
+    return _of_shared(count, used)
+
+
+def _of_shared(count: int, total: int) -> list[Text]:
+    if not count:
+        return []
+    return [_ONLY_SHARED if total == 1 else counted(count, *_SHARED).with_(total=total)]
 
 
 def _sets(config: RunConfig, data: DataLibrary, allow_paths: bool) -> Iterator[tuple[Text, Loaded]]:

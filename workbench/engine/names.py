@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.config.text import Text, same
+from workbench.config.text import Text, counted, same
 
 STATUS_NAMES = {
     "queued": Text("waiting", "排队中"),
@@ -26,6 +26,17 @@ NOT_ANSWERED = Text("(no answer: {why})", "（没有回答：{why}）")
 def status_name(status: str) -> Text:
     """A run's state in words."""
     return STATUS_NAMES.get(status, same(status))
+
+
+def steps_named(count: int) -> Text:
+    """So many steps."""
+    return counted(count, Text("{n} step", "{n} 步"), Text("{n} steps", "{n} 步"))
+
+
+def epochs_named(number: str) -> Text:
+    """So many epochs, as the number is written: "1.5"."""
+    named = Text("{number} epoch", "{number} 轮") if number == "1" else Text("{number} epochs", "{number} 轮")
+    return named.with_(number=number)
 
 
 def recent_steps(total: int) -> int:

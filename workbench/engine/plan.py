@@ -26,8 +26,14 @@ class StepPlan:
 def plan_steps(config: RunConfig, rows: int) -> StepPlan:
     """The plan for `rows` rows that are learned (the ones kept for evaluation not counted)."""
     optimization = config.optimization
-    per_epoch = max(1, math.ceil(math.ceil(rows / optimization.batch_size) / optimization.accumulation))
-    return plan_of(config, optimization.max_steps or max(1, math.ceil(per_epoch * optimization.epochs)))
+    steps = math.ceil(steps_per_epoch(config, rows) * optimization.epochs)
+    return plan_of(config, optimization.max_steps or max(1, steps))
+
+
+def steps_per_epoch(config: RunConfig, rows: int) -> int:
+    """How many steps one reading of so many rows takes; the last batch and the last group of batches may be smaller."""
+    optimization = config.optimization
+    return max(1, math.ceil(math.ceil(rows / optimization.batch_size) / optimization.accumulation))
 
 
 def plan_of(config: RunConfig, total: int) -> StepPlan:
@@ -45,10 +51,20 @@ def kept_back(config: RunConfig, rows: int) -> list[int]:
 
     The same seed keeps the same rows back.
     """
-    count = min(round(rows * config.data.eval_share), EVALUATION_ROWS, rows - 1)
-    if config.data.eval_share > 0 and rows > 1:
-        count = max(count, 1)
-    return sorted(random.Random(config.optimization.seed).sample(range(rows), count))
+    return sorted(random.Random(config.optimization.seed).sample(range(rows), kept_count(config, rows)))
+
+
+def kept_count(config: RunConfig, rows: int) -> int:
+    """How many of so many rows are kept back to check with."""
+    share = config.data.eval_share
+    return max(min(max(round(rows * share), bool(share)), EVALUATION_ROWS, rows - 1), 0)
+
+
+def split_counts(config: RunConfig, usable: int) -> tuple[int, int]:
+    """How many rows of a set with so many usable ones are learned, and how many of them are kept back."""
+    rows = min(usable, config.data.max_rows or usable)
+    kept = 0 if config.data.eval else kept_count(config, rows)
+    return rows - kept, kept
 
 
 def evaluate_every(total: int) -> int:

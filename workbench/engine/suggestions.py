@@ -17,6 +17,7 @@ from typing import Any
 
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
+from workbench.engine.plan import split_counts, steps_per_epoch
 
 RATE, EPOCHS = "optimization.learning_rate", "optimization.epochs"
 
@@ -43,9 +44,14 @@ _SMALL_EPOCHS = Text(
     "our trial with the starter",
     "只有 {rows} 条样本用来学习，这样共 {steps} 步；我们在入门模型上试过，只有 60 步或更少时，口吻还没有学好",
 )
+_TOO_FEW_ROWS = Text(
+    "so few rows to learn ({rows}) make only {steps} steps even when each is read {epochs} times; more readings would only "
+    "learn them by heart, so more rows are needed",
+    "只有 {rows} 条样本用来学习，每条读 {epochs} 遍也只有 {steps} 步；再多读只会死记硬背，需要增加样本",
+)
 _STARTER_RATE = Text(
-    "the preset's rate is for another model, and one as small as the starter needs about ten times as much",
-    "预设的学习率是给别的模型用的，像入门模型这样小的模型需要约十倍",
+    "the preset's rate is for another model; this one is from our trial with the starter, and suits models of its size",
+    "预设的学习率是给别的模型用的；这个值我们在入门模型上试过，适合同样大小的模型",
 )
 _USUAL = Text(
     "the preset's rate is for another model; adapters of larger models usually begin here. Not tried by us with this model",
@@ -83,10 +89,17 @@ def suggestions(preset: Mapping[str, Any], config: RunConfig, rows: int, paramet
         return []
     if parameters > TRIED_UP_TO:
         return _usual_rate(config, parameters) if other_model else []
+    if not _tried(config):
+        return []
     found = [Suggestion(RATE, STARTER_RATE, _STARTER_RATE)] if other_model else []
-    found += _enough_steps(config, learned_rows(config, rows))
+    found += _enough_steps(config, split_counts(config, rows)[0])
     stands = {RATE: config.optimization.learning_rate, EPOCHS: config.optimization.epochs}
     return [one for one in found if one.value != stands[one.path]]
+
+
+def _tried(config: RunConfig) -> bool:
+    """Whether the trial had runs of this kind: its pairs were learned beside their chosen answers, never alone."""
+    return config.method.kind == "sft" or (config.method.kind == "dpo" and getattr(config.method, "sft_weight", 0) > 0)
 
 
 def _enough_steps(config: RunConfig, rows: int) -> list[Suggestion]:
@@ -94,12 +107,13 @@ def _enough_steps(config: RunConfig, rows: int) -> list[Suggestion]:
     optimization = config.optimization
     if rows < 1 or optimization.max_steps:
         return []
-    per_epoch = math.ceil(math.ceil(rows / optimization.batch_size) / optimization.accumulation)
-    epochs = min(math.ceil(FEWEST_STEPS / per_epoch), MOST_EPOCHS)
+    per_epoch = steps_per_epoch(config, rows)
+    wanted = math.ceil(FEWEST_STEPS / per_epoch)
+    epochs = min(wanted, MOST_EPOCHS)
     if epochs <= optimization.epochs:
         return []
-    why = _SMALL_EPOCHS.with_(rows=rows, steps=epochs * per_epoch)
-    return [Suggestion(EPOCHS, float(epochs), why)]
+    why = _SMALL_EPOCHS if epochs == wanted else _TOO_FEW_ROWS
+    return [Suggestion(EPOCHS, float(epochs), why.with_(rows=rows, steps=epochs * per_epoch, epochs=epochs))]
 
 
 def _usual_rate(config: RunConfig, parameters: float) -> list[Suggestion]:
@@ -107,13 +121,3 @@ def _usual_rate(config: RunConfig, parameters: float) -> list[Suggestion]:
     usual = LARGE_LORA_RATE if parameters > LARGE else LORA_RATE
     rate, why = (DPO_RATE, _USUAL_PAIRS) if config.method.kind == "dpo" else (usual, _USUAL)
     return [Suggestion(RATE, rate, why)] if config.optimization.learning_rate > rate else []
-
-
-def learned_rows(config: RunConfig, rows: int) -> int:
-    """How many of a set's rows are learned, and not cut off or kept back."""
-    total = min(rows, config.data.max_rows or rows)
-    return (
-        total
-        if config.data.eval or total < 2
-        else total - max(round(total * config.data.eval_share), bool(config.data.eval_share))
-    )
