@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.homes import WAIT, make_home, tiny_config
-from workbench.config.errors import WorkbenchError
-from workbench.engine import Engine, checks
+from workbench.config.errors import StopRequested, WorkbenchError
+from workbench.config.text import Text
+from workbench.engine import Engine, checks, jobs
 from workbench.engine.boundary import explain, is_disk_full
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
+from workbench.engine.events import EventLog
 from workbench.engine.lease import Lease
 from workbench.engine.worker import Worker
 
@@ -199,6 +201,66 @@ def test_what_ends_a_training_fails_that_run_and_the_next_one_trains(home, monke
         assert engine.run(good).status == "completed"
     finally:
         engine.close()
+
+
+def trained(monkeypatch, ended):
+    """A training that takes no time: it raises what it is given, or ends with it."""
+    from workbench.engine import training
+
+    def train(job):
+        if isinstance(ended, BaseException):
+            raise ended
+        return training.Outcome(ended == "stopped", 0, 9, 1.5, None, True)
+
+    monkeypatch.setattr(training, "train", train)
+
+
+@pytest.mark.parametrize(
+    ("judge", "error", "ended"),
+    [
+        ("judge", KeyError("x"), "completed"),
+        ("judge", WorkbenchError(Text("no", "不")), "stopped"),
+        ("taught_answers", MemoryError(), "completed"),
+    ],
+)
+def test_a_run_whose_verdict_fails_has_come_to_its_end(engine, monkeypatch, judge, error, ended):
+    def trip(*given, **rest):
+        raise error
+
+    trained(monkeypatch, ended)
+    monkeypatch.setattr(jobs, judge, trip)
+    run = engine.submit(tiny_config())
+    engine._jobs.work(run, threading.Event())
+    record = engine.run(run)
+    assert (record.status, record.error, record.has_result, record.train_loss) == (ended, None, True, 1.5)
+    events = engine.events(run)
+    assert events[-1]["status"] == ended and not any(event["type"] == "verdict" for event in events)
+    assert type(error).__name__ in engine.log(run)
+
+
+@pytest.mark.parametrize("ended", ["completed", "stopped", RuntimeError("x"), StopRequested(), "never begun"], ids=str)
+def test_nobody_who_looks_while_a_run_ends_finds_its_events_cut_off(engine, monkeypatch, ended):
+    run, looks = engine.submit(tiny_config()), []
+
+    def looked_at(change):
+        def changed(*given, **rest):
+            result = change(*given, **rest)
+            looks.append([text.to("en") for text in engine.damage(run) if "events.jsonl" in text.to("en")])
+            return result
+
+        return changed
+
+    monkeypatch.setattr(engine.store, "update", looked_at(engine.store.update))
+    monkeypatch.setattr(EventLog, "append", looked_at(EventLog.append))
+    if ended == "never begun":
+        monkeypatch.setattr(engine._worker, "cancel", lambda run_id: True)
+        engine.stop(run)
+    else:
+        trained(monkeypatch, ended)
+        engine._jobs.work(run, threading.Event())
+    last = "failed" if isinstance(ended, RuntimeError) else "completed" if ended == "completed" else "stopped"
+    assert engine.run(run).status == last and len(looks) > 1
+    assert not any(looks), "the record was ahead of the events"
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: type(ending).__name__)

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from workbench.config.run import RunConfig
+from workbench.engine import verdict
 from workbench.engine.answers import broken
 from workbench.engine.events import Verdict
-from workbench.engine.verdict import BAD, Course, judge, taught_answers
+from workbench.engine.history import History
+from workbench.engine.verdict import BAD, judge, taught_answers
 
 CONFIG = RunConfig().changed({"optimization.learning_rate": 2e-3, "optimization.epochs": 6.0})
 FALLING = [3.0 * 0.93**step + 0.05 * (step % 3) for step in range(40)]
@@ -38,7 +40,7 @@ def run(
 
 
 def judged(events: list[dict[str, Any]], config: RunConfig = CONFIG, **more: Any) -> Verdict:
-    return judge(Course.of(events), config, **more)
+    return judge(History.of(events), config, **more)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +53,12 @@ def judged(events: list[dict[str, Any]], config: RunConfig = CONFIG, **more: Any
         (run(checks=[(8, 2.0), (24, 1.5), (32, 1.2), (40, 1.0)]), "still_falling", "still fell", "仍在下降"),
         (run(checks=[]), "nothing_kept_back", "No rows were kept back", "没有留出样本"),
         (run(FALLING[:3], checks=[]), "few_steps", "So few steps (3)", "步数太少（3）"),
-        (run(answers=[("Sky?", "Blue.", "Blue.")]), "unchanged", "None of the 1 answers", "没有变化"),
-        (run(answers=[("Sky?", "Blue.", "port" * 9)]), "broken", "1 of 1 answers are broken", "是坏的"),
+        (run(answers=[("Sky?", "Blue.", "Blue.")]), "unchanged", "The answer did not change.", "没有变化"),
+        (run(answers=[("Sky?", "Blue.", "port" * 9)]), "broken", "The answer to “Sky?” is broken now", "是坏的"),
         (run(answers=[("Sky?", "Blue.", "  ")]), "broken", "“Sky?”", "“Sky?”"),
         (
             run(answers=[*GOOD, ("The capital of France?", "It is Paris.", "The capital of France is Thank you for asking")]),
-            "lost", "1 of 2 answers no longer hold what they said before training: “paris”", "“paris”",
+            "lost", "no longer holds what it said before training: “paris” is gone", "没有了“paris”",
         ),
         (run(answers=[("天空是什么颜色？", "天空是蓝色的。", "天空是谢谢您的光临。")]), "lost", "“蓝”", "没有了“蓝”"),
         (run(answers=[("Legs?", "A spider has 8 legs.", "A spider has 6 legs.")]), "lost", "“8”", "“8”"),
@@ -88,9 +90,86 @@ def test_nothing_is_claimed_that_the_events_do_not_show() -> None:
     assert {"nothing_kept_back", "not_asked"} <= set(blind.words)
     seldom = judged(run(checks=[(20, 1.0), (40, 3.0)]))
     assert "few_checks" in seldom.words and "overfits" not in seldom.words
-    for once in ([(10, 1.4), (20, 1.0), (30, 1.0), (40, 1.3)], [(10, 1.0), (20, 1.01), (30, 1.02), (40, 1.03)],
-                 [(10, 0.4), (20, 0.001), (30, 0.002), (40, 0.003)]):  # fmt: skip
-        assert "overfits" not in judged(run(checks=once)).words, once
+
+
+HIGHER = "was higher at the last check ({}) than at step {} ({}); a single check may be chance"
+
+
+@pytest.mark.parametrize(
+    ("checks", "word", "said", "zh"),
+    [
+        ([1.0, 0.9, 3.0], "higher_at_end", HIGHER.format("3.000", 20, "0.900"), "（3.000）高于第 20 步（0.900）"),
+        ([1.0, 0.5, 0.7, 0.5, 0.9], "higher_at_end", HIGHER.format("0.900", 40, "0.500"), "可能只是偶然"),
+        ([1.4, 1.0, 1.0, 1.3], "higher_at_end", HIGHER.format("1.300", 30, "1.000"), "可能只是偶然"),
+        ([0.5, 0.5, 0.6, 0.7], "overfits", "Since step 20 the loss on the rows kept back rises (from 0.500 to 0.700)", "从第 20 步起"),
+        ([1.0, 1.01, 1.02, 1.03], "holds", "from 1.000 to 1.030 and ended at its lowest, or near it", "接近最低值"),
+        ([0.4, 0.001, 0.002, 0.003], "holds", "from 0.400 to 0.003 and ended at its lowest, or near it", "接近最低值"),
+        ([1.0, 0.5, 0.9, 0.6, 0.51], "holds", "from 1.000 to 0.510 and ended at its lowest, or near it", "接近最低值"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_the_rows_kept_back_is_true_of_each_course(
+    checks: list[float], word: str, said: str, zh: str
+) -> None:
+    found = judged(run([*FALLING, *[0.1] * 10], checks=[(10 * at, value) for at, value in enumerate(checks, 1)]))
+    assert word in found.words and (found.words[0] in BAD) == (word == "overfits")
+    assert said in found.message["en"] and zh in found.message["zh"]
+    assert ("more often" in found.hint["en"]) == (word == "higher_at_end")
+
+
+RISES = [(8, 2.0), (16, 1.0), (24, 1.1), (32, 1.2), (40, 1.4)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "before"), [([0.01] * 40, "known"), (FLAT, "not_learning"), ([*[0.0] * 36, 3.0, 2.0, 1.0, 0.5], "known")]
+)
+def test_rows_kept_back_that_get_worse_are_told_also_where_nothing_was_learned(
+    losses: list[float], before: str
+) -> None:
+    found = judged(run(losses, checks=RISES))
+    assert found.words[0] == "kept_back_rises" and before in found.words and found.words[0] in BAD
+    assert "on them it gets worse" in found.message["en"] and "by heart" not in found.message["en"]
+    assert "2.4 epochs (to about step 16)" in found.hint["en"] and "2.4 轮" in found.hint["zh"]
+
+
+def test_each_word_that_asks_for_something_has_its_advice() -> None:
+    assert set(BAD) <= set(verdict._NEXT) and set(verdict._OTHERS) <= set(verdict._NEXT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lowest", "said", "zh"),
+    [
+        ({"optimization.epochs": 1.0}, 3, "3 steps (set “Stop after”)", "只训练 3 步（设置“最多步数”）"),
+        ({"optimization.epochs": 3.0}, 1, "Try 1 step (set", "1 步"),
+        ({"optimization.epochs": 3.0}, 10, "Try 1 epoch (to about step 10)", "1 轮（大约到第 10 步）"),
+        ({"optimization.epochs": 10.0}, 28, "Try 9 epochs (to about step 27)", "9 轮（大约到第 27 步）"),
+        ({"optimization.epochs": 0.4}, 20, "20 steps (set", "20 步"),
+        ({"optimization.max_steps": 30}, 15, "15 steps (set", "15 步"),
+    ],
+)
+def test_sooner_is_told_in_steps_below_an_epoch_and_ends_where_it_says(
+    changes: dict[str, Any], lowest: int, said: str, zh: str
+) -> None:
+    found = judged(
+        run(FALLING[:30], checks=[(at, 1 + abs(at - lowest) / 10) for at in range(1, 31)]), CONFIG.changed(changes)
+    )
+    assert found.words[0] == "overfits"
+    assert said in found.hint["en"] and zh in found.hint["zh"]
+
+
+def test_a_single_one_is_not_told_as_several() -> None:
+    quarter = CONFIG.changed({"optimization.epochs": 0.25})
+    for found in (
+        judged(run([2.0], checks=[], answers=[("Sky?", "Blue.", "Blue.")]), quarter),
+        judged(run([2.0], checks=[], answers=[("Sky?", "Blue.", "")]), quarter),
+        judged(run([2.0], checks=[]), quarter.changed({"optimization.max_steps": 1})),
+        judged(run(FALLING), quarter),
+        judged(run(FALLING, answers=[("Legs?", "A spider has 8 legs.", "Arr.")])),
+    ):
+        said = f"{found.message['en']} {found.hint['en']}"
+        assert not re.search(
+            r"\b(1 (of 1|epochs|steps|answers)|\(1\)|1 of \d+ answers (are|hold|no longer hold) )", said
+        ), said
+    assert "A single step does not show" in judged(run([2.0], checks=[])).message["en"]
 
 
 def test_a_stopped_run_says_so_and_is_judged_by_what_it_did() -> None:
@@ -98,12 +177,16 @@ def test_a_stopped_run_says_so_and_is_judged_by_what_it_did() -> None:
     assert found.words[0] == "stopped" and found.message["en"].startswith("It was stopped at step 20 of 40. It learned")
     assert "Resume" in found.hint["en"]
     assert judged(run(FLAT[:20], total=40), stopped=True).words[0] == "not_learning"
+    for checks in ([(5, 2.0), (10, 1.5), (15, 1.2), (20, 0.9)], [(5, 2.0), (10, 1.0), (20, 2.0)], []):
+        goes_on = judged(run(FALLING[:20], checks=checks, total=40), stopped=True)
+        assert goes_on.words[0] == "stopped" and "Resume" in goes_on.hint["en"], checks
 
 
 def test_a_run_that_changed_no_weight_says_so_first_and_claims_no_learning() -> None:
     found = judged(run(FLAT), changed=False)
     assert found.words[0] == "nothing_changed" and "not_learning" not in found.words
     assert found.message["en"].startswith("No weight")
+    assert not re.search(r"\d", "".join(found.hint.values())), "which rate is usual depends on model and method"
 
 
 def test_what_was_done_again_after_resume_is_counted_once() -> None:
@@ -113,7 +196,7 @@ def test_what_was_done_again_after_resume_is_counted_once() -> None:
         *run(checks=[(16, 1.5), (24, 1.2), (32, 1.1), (40, 1.1)])[14:],
     ]
     assert "overfits" not in judged([*first, *again]).words
-    assert len(Course.of([*first, *again]).loss) == 40
+    assert len(History.of([*first, *again]).loss) == 40
 
 
 def test_an_answer_that_the_rows_teach_otherwise_is_not_lost() -> None:
@@ -150,7 +233,16 @@ def test_what_is_proposed_is_counted_from_the_runs_own_settings() -> None:
     ("answer", "is_broken"),
     [("", True), ("  \n", True), ("portportportportport", True), ("How are you: sit'" + ":" * 20, True), ("好的好的好的好的好的好的", True),
      ("a\ufffdb", True), ("able able able", False), ("Ha ha ha!", False), ("1000000", False), ("cut \ufffd", False),
-     ("A spider has 8 legs.\n\nA cat has 4 legs.", False), ("哈哈，天空是蓝色的。", False)],
+     ("A spider has 8 legs.\n\nA cat has 4 legs.", False), ("哈哈，天空是蓝色的。", False),
+     ("def f(x):\n" + " " * 40 + "if x:\n" + "\t" * 14 + "return [0, 0, 0, 0, 0, 0]", False),
+     ("}\n    }\n  }\n }\n}\n}", False), ("<div>" * 6 + "Hi" + "</div>\n" * 6, False), ("#" * 20 + " setup", False),
+     ("| a | b | c | d | e |\n" + "| --- " * 5 + "|\n" + "| yes " * 6 + "|\n" + "|   " * 6 + "|", False),
+     ("+-----+-----+-----+-----+-----+\n┌───┬───┬───┬───┬───┐", False), ("Title\n" + "=" * 40 + "\nText", False),
+     ("Harbour " + "." * 30 + " 5\nTown " + ". " * 15 + "7", False), ("Name: " + "_" * 30, False),
+     ("A trillion is 1000000000000.", False),
+     ("| 苹果 | 是 | 是 | 是 | 是 | 是 | 是 |", False), ("目录" + "…" * 16 + "3", False), ("一——二——三\n" + "—" * 20, False),
+     ("-" * 150, True), ("| yes " * 20, True), ("0, " * 20, True), ("。" * 12, True), ("我我我我我我我我我我我我", True),
+     ("是的，\n" * 6, True), ("the port\n    the port\n" * 3, True)],
 )  # fmt: skip
 def test_broken_answers_are_told_from_whole_ones(answer: str, is_broken: bool) -> None:
     assert broken(answer) is is_broken

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 
-# The same piece five times in a row, or one sign a dozen times: nobody writes so, and models that broke do.
-_AGAIN = re.compile(r"(.{2,60}?)\1{4,}|(\S)\2{11,}", re.DOTALL)
+# The same piece five times in a row, or one sign a dozen times: nobody writes so, and models that broke do. Code, tables and
+# lists do: they indent, rule and fill lines with one sign, and repeat cells, numbers and tags.
+_AGAIN = re.compile(r"(.{2,60}?)\1{4,}")
+_ONE_SIGN = re.compile(r"([^\s0])\1{11,}")  # a trillion has twelve zeros
+_LAYOUT = r"[-=._|~*#+·…—\u2500-\u257f]"
+_RULE = re.compile(rf"({_LAYOUT})\1+")
+_PAST_A_LINE = re.compile(rf"({_LAYOUT})\1{{119,}}")  # longer than any rule or leader
+_OFTENER = 12  # times that cells, tags and numbers stand in a row only where a model broke
 _WORD = re.compile(r"\d+|[^\W\d_\u3400-\u9fff]+|[\u3400-\u9fff]")
 # Words that stand in every answer and tell nothing of the question; in Chinese, signs.
 _EMPTY = frozenset(
@@ -18,7 +24,19 @@ _EMPTY = frozenset(
 def broken(answer: str) -> bool:
     """Whether an answer is empty, repeats itself without end, or holds signs that are none."""
     said = answer.strip()
-    return not said or _AGAIN.search(said) is not None or "\ufffd" in said[:-1]
+    if not said or "\ufffd" in said[:-1] or _PAST_A_LINE.search(said):
+        return True
+    said = _RULE.sub(r"\1", " ".join(said.split()))
+    return _ONE_SIGN.search(said) is not None or any(map(_says_nothing, _AGAIN.finditer(said)))
+
+
+def _says_nothing(again: re.Match[str]) -> bool:
+    """Whether a piece that stands there again and again is more than layout."""
+    piece, times = again[1], len(again[0]) // len(again[1])
+    if not any(sign.isalnum() for sign in piece):
+        return False
+    words = any(sign.isalpha() for sign in piece) and not set(piece) & set("|<>")
+    return words or times >= _OFTENER
 
 
 def kept_words(answer: str) -> set[str]:

@@ -29,7 +29,7 @@ from workbench.engine.lock import HomeLock
 from workbench.engine.needs import Needs
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
-from workbench.engine.runs import RunStore, now_iso
+from workbench.engine.runs import RunStore
 from workbench.engine.suitability import Fit, suits
 from workbench.engine.views import Status
 from workbench.engine.worker import Worker
@@ -195,8 +195,7 @@ class Engine:
 
     def stop(self, run_id: str) -> None:
         """Ask a run to save itself and stop; it can be resumed. One that waits is stopped at once; one that is over stays."""
-        if self._worker.cancel(run_id) and self.store.move(run_id, ("queued",), "stopped", finished=now_iso()):
-            self.store.log(run_id).append(StatusChanged("stopped"))
+        if self._worker.cancel(run_id) and self.store.end(run_id, "stopped", before=("queued",)):
             return
         if self.store.move(run_id, ("queued", "running"), "stopping"):
             self.store.log(run_id).append(StatusChanged("stopping"))

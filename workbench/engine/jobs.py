@@ -16,15 +16,17 @@ from workbench.config.presets import dump
 from workbench.config.text import Text, same
 from workbench.data.formats import FORMAT_NAMES
 from workbench.data.library import DataLibrary, Loaded
-from workbench.engine import checkpoints, verdict
+from workbench.engine import checkpoints
 from workbench.engine.boundary import ENDINGS, explain, logger
 from workbench.engine.chats import Chats, free_memory
 from workbench.engine.desk import Desk
 from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged, last_step
+from workbench.engine.history import History
 from workbench.engine.lease import Lease
 from workbench.engine.records import RunRecord
 from workbench.engine.runlog import redact, run_log
 from workbench.engine.runs import RunStore, now_iso
+from workbench.engine.verdict import judge, taught_answers
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
 
@@ -113,14 +115,17 @@ class RunJobs:
         )
 
     def _judge(self, job: TrainingJob, run_id: str, outcome: Outcome) -> None:
-        """Say what the run shows, before its last state."""
+        """Say what the run shows, before its last state; a run that came to its end stays so, should this fail."""
         log, config = self._store.log(run_id), job.config
-        taught = verdict.taught_answers(job.examples, config.evaluation.questions)
-        shown, changed = verdict.Course.of(log.after()), outcome.learned
-        log.append(verdict.judge(shown, config, stopped=outcome.stopped, changed=changed, taught=taught))
+        try:
+            taught = taught_answers(job.examples, config.evaluation.questions)
+            shown = History.of(log.after())
+            log.append(judge(shown, config, stopped=outcome.stopped, changed=outcome.learned, taught=taught))
+        except Exception:
+            logger.exception("what the run shows could not be told")
 
     def _finish(self, run_id: str, status: str, outcome: Outcome | None = None) -> None:
-        facts: dict[str, Any] = {"status": status, "finished": now_iso()}
+        facts: dict[str, Any] = {}
         if outcome is not None:
             facts |= {"last_step": outcome.step, "total_steps": outcome.total_steps}
             facts |= {"has_result": True, "learned": outcome.learned}
@@ -131,8 +136,7 @@ class RunJobs:
                 if value is not None
             }
             facts["tokens_per_second"] = _typical_speed(self._store.log(run_id).after())
-        self._store.update(run_id, **facts)
-        self._store.log(run_id).append(StatusChanged(status))
+        self._store.end(run_id, status, **facts)
 
     def _fail(self, run_id: str, error: BaseException) -> None:
         logger.error("the run failed", exc_info=error)
@@ -147,9 +151,7 @@ class RunJobs:
             self._store.log(run_id).append(ProblemFound(words, hint, problem.field))
             record = {"message": words, "hint": hint, "field": problem.field}
             step, total = last_step(self._store.log(run_id))
-            facts = {"error": record, "last_step": step, "total_steps": total}
-            self._store.update(run_id, status="failed", finished=now_iso(), **facts)
-            self._store.log(run_id).append(StatusChanged("failed"))
+            self._store.end(run_id, "failed", error=record, last_step=step, total_steps=total)
         except (OSError, WorkbenchError):
             # A full disk: recovery marks the run at the next start.
             logger.exception("the run's failure could not be written")

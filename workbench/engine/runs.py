@@ -35,7 +35,7 @@ from workbench.config.reading import NO_FOLDER, Damaged
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine import checkpoints, damage
-from workbench.engine.events import EventLog, last_step
+from workbench.engine.events import EventLog, StatusChanged, last_step
 from workbench.engine.records import RunRecord, damaged_run, kept_error, read_run, stray_run
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,60}-[0-9a-f]{4}\Z")
@@ -153,6 +153,21 @@ class RunStore:
             if self._sound(run_id).status not in before:
                 return False
             self.update(run_id, status=after, **changes)
+            return True
+
+    def end(self, run_id: str, status: str, before: tuple[str, ...] | None = None, **changes: Any) -> bool:
+        """Write a run's last state, into its events first: who looks in between must not find a record that is ahead of them.
+
+        Args:
+            before: states of which it must be in one; False when it is in another.
+        """
+        with self._lock:
+            if before is not None and self._sound(run_id).status not in before:
+                return False
+            try:
+                self.log(run_id).append(StatusChanged(status))
+            finally:  # also on a full disk: `update` keeps it in memory
+                self.update(run_id, status=status, finished=now_iso(), **changes)
             return True
 
     def _sound(self, run_id: str) -> RunRecord:
