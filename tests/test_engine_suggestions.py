@@ -193,6 +193,17 @@ def test_other_data_renews_what_was_suggested_and_nothing_that_a_person_set(engi
     assert suited.back_to_preset(engine, mine).value(EPOCHS) == 30.0
 
 
+def test_what_a_person_set_of_the_method_decides_what_is_suggested(engine: FakeEngine) -> None:
+    pairs = suited.choose_preset(engine, chosen(engine, "better-answers"), "dpo-lora")
+    assert pairs.value("method.kind") == "dpo" and pairs.value("method.sft_weight") == 0
+    values = copied(pairs.values)
+    put(values, "method.sft_weight", 1.0)
+    alone = suited.choose_model(engine, pairs, "starter")
+    beside = suited.choose_model(engine, replace(pairs, values=values), "starter")
+    assert alone.value(RATE) == pairs.value(RATE) < beside.value(RATE) == 2e-3
+    assert beside.value("method.sft_weight") == 1.0
+
+
 # -- on the command line
 
 

@@ -25,7 +25,7 @@ LONGEST_QUESTION = 200  # characters; a longer one is no question that people co
 # Few rows can cost a model what it knew before, and no question of theirs shows it; this one does.
 OTHER_MATTER = Text("What is the capital of France?", "法国的首都是哪里？")
 RECIPE = ("model", "method", "adapter", "precision", "optimization")  # what makes two presets the same but for the data
-_COUNTS = ("model.", "data.", "adapter.", "optimization.")  # sections of which a suggestion takes notice
+_COUNTS = ("model.", "data.", "method.", "adapter.", "optimization.")  # sections of which a suggestion takes notice
 NAMED_SETS = 3  # how many data sets a hint names
 
 _SET_METHOD = Text("Set Method to “{method}”", "请把“方法”改为“{method}”")
