@@ -114,6 +114,7 @@ def _bound(en: str, zh: str, key: str) -> Callable[[str | Text, dict[str, Any]],
 _NUMBER = _bound("{given} is no number: type one such as 0.002", "{given} 不是数字，请填写如 0.002 的数字", "")
 _WHOLE = _bound("{given} is no whole number: type one such as 8", "{given} 不是整数，请填写如 8 的整数", "")
 _TEXT = _bound("{given} is no text", "{given} 不是文本", "")
+_LIST = _bound("{given} is no list", "{given} 不是列表", "")
 _SECTION = _bound("{given} is no section of settings", "{given} 不是一组设置", "")
 
 _MESSAGES: dict[str, Callable[[str | Text, dict[str, Any]], Text]] = {
@@ -140,7 +141,8 @@ _MESSAGES: dict[str, Callable[[str | Text, dict[str, Any]], Text]] = {
         "{given} holds a broken character: type it again", "{given} 含有损坏的字符，请重新输入", ""
     ),
     "invalid_key": _bound("{given} is no name of a setting", "{given} 不是设置项的名称", ""),
-    "list_type": _bound("{given} is no list", "{given} 不是列表", ""),
+    "list_type": _LIST,
+    "tuple_type": _LIST,
     "dict_type": _SECTION,
     "model_type": _SECTION,
     "model_attributes_type": _SECTION,
