@@ -114,6 +114,24 @@ def no_network() -> Iterator[None]:
 
 
 @pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Any]:
+    """A Hub on this machine, to which the Hub's library of this process goes; what it keeps is in the test's folder."""
+    from tests.hub import Hub, online
+
+    with Hub() as hub, online(hub, tmp_path):
+        yield hub
+
+
+@pytest.fixture
+def waits() -> Iterator[list[float]]:
+    """How long the Hub's library would have waited between two tries: it doesn't."""
+    from tests.hub import without_waiting
+
+    with without_waiting() as waits:
+        yield waits
+
+
+@pytest.fixture
 def torch_one_thread() -> Iterator[ModuleType]:
     """torch, working in one thread: the same numbers every time, and room for others on a small machine."""
     import torch
