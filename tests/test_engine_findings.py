@@ -61,9 +61,9 @@ def test_in_short_only_what_is_not_used_is_said_of_each_set(library: DataLibrary
     wide = {f"extra{number}": "x" for number in range(findings.NAMED + 3)}
     for name, rows, english, chinese in (
         ("plain", asked(30), "", ""),
-        ("lost", [*asked(30), *lost], "lost: 2 of 32 rows.", "lost 中未使用：32 条样本中的 2 条。"),
-        ("one", asked(30, region="north"), "one: column region.", "one 中未使用：列 region。"),
-        ("wide", asked(3, **wide), "wide: columns extra0, extra1, extra2, extra3 and 3 more.", "extra3 以及另外 3 列。"),
+        ("lost", [*asked(30), *lost], "“lost”: 2 of 32 rows.", "“lost”中未使用：32 条样本中的 2 条。"),
+        ("one", asked(30, region="north"), "“one”: column region.", "“one”中未使用：列 region。"),
+        ("wide", asked(3, **wide), "“wide”: columns extra0, extra1, extra2, extra3 and 3 more.", "extra3 以及另外 3 列。"),
         ("both", [*asked(30, region="north"), *lost], "2 of 32 rows, column region.", "32 条样本中的 2 条、列 region。"),
     ):  # fmt: skip
         chosen = add(name, rows)
@@ -76,7 +76,7 @@ def test_in_short_only_what_is_not_used_is_said_of_each_set(library: DataLibrary
                 name
             )
             assert not english or (
-                before[0].startswith(f"Not used of the {what} data {name}") and "\n" not in before[0]
+                before[0].startswith(f"Not used of the {what} data “{name}”") and "\n" not in before[0]
             )
     assert findings.unused(config("nothing"), library, False) == []
 

@@ -264,6 +264,17 @@ def test_the_loss_that_is_told_of_a_run_is_the_mean_of_its_end(engine):
     assert record.train_loss == pytest.approx(sum(by_step[step] for step in (37, 38, 39, 40)) / 4)
 
 
+@pytest.mark.parametrize("name", ["tea shop", "茶馆问答"])
+def test_a_run_without_a_name_is_called_as_its_data_set_is(engine, home, name):
+    (home / "mine.jsonl").write_text("\n".join(json.dumps(row) for row in chat_rows(8)))
+    dataset = engine.data.add(home / "mine.jsonl", name).id
+    assert dataset != name
+    for given, called in (("", name), ("my own", "my own")):
+        run = engine.submit(tiny_config(data={"train": dataset}, output={"name": given}))
+        assert engine.run(run).name == called
+        engine.stop(run)
+
+
 def test_the_time_that_is_foreseen_follows_runs_of_the_same_kind_that_were_long_enough(engine):
     config = tiny_config(optimization={"max_steps": 100})
     runs = {}

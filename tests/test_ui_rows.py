@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.ui_double import FakeEngine
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
-from workbench.data.columns import Column
+from workbench.data.columns import NAMES, Column
 from workbench.ui import rowhtml
 from workbench.ui.forecast import forecast_card
 
@@ -54,6 +56,19 @@ def test_columns_that_are_not_used_are_named_with_an_example_all_of_them() -> No
     assert all(f"value {number}”" in made for number in range(30)) and "and 22 more" in made
     assert made.index("<details>") > made.index("value 7”") and "is put before the question" in made
     assert "Where?" in made and "合在一起后" in rowhtml.columns(found, "zh")
+
+
+@pytest.mark.parametrize("role", ["question", "messages", "text"])
+def test_how_a_column_comes_to_be_used_is_said_where_one_is_not_and_there_is_a_question_to_put_it_before(
+    role: str,
+) -> None:
+    for lang, said, renamed in (("en", "call it context", "context"), ("zh", "列名改为“上下文”", "上下文")):
+        told = [Column("main", role, "a"), Column("note", None, "b")]
+        made = rowhtml.columns({"columns": told, "question": None}, lang)
+        assert (said in made) == (role != "text")
+        used = [Column("main", role, "a"), Column("passage", "context", "b")]
+        assert said not in rowhtml.columns({"columns": used, "question": "b\n\na"}, lang)
+        assert renamed in NAMES["context"]  # what is promised
 
 
 def test_where_all_columns_are_used_as_they_are_one_sentence_says_so() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from tests.test_ui_tabs import metrics, record
@@ -107,6 +108,26 @@ def test_a_long_name_is_shortened_and_the_step_stands_beside_it(training: Any) -
         made = training.shell.live.make(piece, training.run, "en")
         shortened = re.findall(r'<span class="chip-text"[^>]*>([^<]*)', made)
         assert "a long name" in shortened[0] and step in made and not any(step in part for part in shortened)
+
+
+@pytest.mark.parametrize(
+    ("lang", "before", "after"), [("en", "in training", "before and after"), ("zh", "训练中", "训练前后对比")]
+)
+def test_whom_one_talks_to_is_listed_as_it_is_now_where_a_run_ends_or_begins_meanwhile(
+    training: Any, lang: str, before: str, after: str
+) -> None:
+    talk = Conversation()
+    assert chat._relisted(training.shell, talk, lang) == gr.skip()  # the tab was never opened
+    talk.target, talk.listed = training.run, training.run
+    assert before in dict(map(reversed, chat.targets(training.engine, lang)))[training.run]
+    assert chat._relisted(training.shell, talk, lang) == gr.skip()  # nothing is different
+    training.engine.finish(training.run)
+    made = chat._relisted(training.shell, talk, lang)
+    assert made.value == training.run and after in dict(map(reversed, made.choices))[training.run]
+    assert chat._relisted(training.shell, talk, lang) == gr.skip()
+    other = training.engine.submit(training.engine.preset("first-run").config())
+    made = chat._relisted(training.shell, talk, lang)
+    assert made.value == training.run and before in dict(map(reversed, made.choices))[other]
 
 
 def test_a_loss_on_rows_kept_back_is_promised_only_where_some_are() -> None:

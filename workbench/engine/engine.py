@@ -184,6 +184,7 @@ class Engine:
                 config,
                 model_id=model.folder.name if model.shipped is False else model.id,
                 dataset=Path(loaded.info.id).stem,
+                data_name="" if loaded.info.shipped else str(loaded.info.name),
                 dataset_fingerprint=loaded.fingerprint,
                 base_fingerprint=fingerprint(model.folder),
             )

@@ -36,7 +36,7 @@ _CONTENTS = (
     Text("{form} ({kind}), {rows}, of which {n} are used", "{form}（{kind}），{rows}样本，使用 {n} 条"),
 )
 _ITEM = Text("  {said}", "  {said}")
-_UNUSED = Text("Not used of the {what} {name}: {parts}.", "{what} {name} 中未使用：{parts}。")
+_UNUSED = Text("Not used of the {what} “{name}”: {parts}.", "{what}“{name}”中未使用：{parts}。")
 _ROWS_UNUSED = Text("{left} of {rows} rows", "{rows} 条样本中的 {left} 条")
 _COLUMN_UNUSED, _COLUMNS_UNUSED = Text("column {names}", "列 {names}"), Text("columns {names}", "列 {names}")
 _NAMES_AND_MORE = Text("{names} and {n} more", "{names} 以及另外 {n} 列")

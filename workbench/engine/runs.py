@@ -56,13 +56,14 @@ class RunStore:
         self._changes = 0  # of records, by this process; no other one writes here while it holds the home
         self._listed: tuple[tuple[int, int], list[RunRecord]] | None = None
 
-    def create(self, config: RunConfig, *, model_id: str, dataset: str, **facts: Any) -> RunRecord:
+    def create(self, config: RunConfig, *, model_id: str, dataset: str, data_name: str = "", **facts: Any) -> RunRecord:
         """Make the folder of a new run, in the state `queued`.
 
         Args:
             config: the run; it is kept as `config.yaml`.
             model_id: short name of the base model.
             dataset: short name of the data set.
+            data_name: what people call that; it names a run that was given no name.
             facts: further fields of `RunRecord`.
         """
         now = datetime.now(UTC)
@@ -70,7 +71,7 @@ class RunStore:
         run_id = f"{now:%Y%m%d-%H%M%S}-{words}-{secrets.token_hex(2)}"
         record = RunRecord(
             id=run_id,
-            name=config.output.name or dataset,
+            name=config.output.name or data_name or dataset,
             status="queued",
             created=now.isoformat(timespec="milliseconds"),
             method=config.method.kind,

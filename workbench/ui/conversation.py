@@ -40,6 +40,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self.target = ""
+        self.listed: str | None = None  # the run that trained when the list of whom to talk to was made; None: not yet
         self.seen_run = ""  # the page's chosen run when the tab was last opened
         self.turns: list[Turn] = []
         self.offered: tuple[str, ...] = ()  # questions of the target's own; empty: the page's

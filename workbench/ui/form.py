@@ -144,7 +144,7 @@ class Form:
             return gr.Checkbox(value, **common)
         if setting.kind in ("number", "integer"):
             return gr.Number(value, step=1 if setting.kind == "integer" else None, **common)
-        lines = 3 if setting.knob.level == "basic" else 1
+        lines = 4 if setting.knob.level == "basic" else 1
         return gr.Textbox(value, lines=lines if setting.kind == "texts" else 1, max_lines=8, **common)
 
     def names(self, path: str, lang: str | None, value: str | None = None) -> list[tuple[Any, str]]:

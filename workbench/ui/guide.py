@@ -40,8 +40,8 @@ class Step:
 _START = Step(
     1,
     Text(
-        "Teach a small model to talk in a new voice: five clicks, about two minutes. It begins with the starter model.",
-        "让一个小模型学会新的说话口吻：点五次，大约两分钟。先从自带的入门模型开始。",
+        "Teach a small model to talk like a pirate: five clicks, about two minutes. It begins with the starter model.",
+        "教一个小模型像店小二那样说话：点五次，大约两分钟。先从自带的入门模型开始。",
     ),
     Text("Start here", "从这里开始"),
     "model",

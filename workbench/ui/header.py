@@ -63,12 +63,11 @@ def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:
     free = _FREE.with_(free=html.size(max(total - status.memory_used, 0)))
     memory = html.Markup(device + html.esc(free.to(lang)))
     taken = _MEMORY.with_(used=html.size(status.memory_used), total=html.size(total))
+    model = _model_name(shell, names, status.loaded_model, lang)
     return html.Markup(
         '<div class="bar">'
         + html.chip(words, kind=kind, extra=beside, elem_id="chip-run", title=words)
-        + html.chip(
-            _model_name(shell, names, status.loaded_model, lang), elem_id="chip-model", off=not status.loaded_model
-        )
+        + html.chip(model, elem_id="chip-model", off=not status.loaded_model, title=model)
         + html.chip(
             memory, extra=html.meter(round(status.memory_used / total, 2), taken.to(lang)), elem_id="chip-memory"
         )

@@ -67,6 +67,11 @@ _EACH = Text("{name} ({use})", "{name}（{use}）")
 _SIMPLE = Text("Columns: {uses}.", "列：{uses}。")
 _COLUMN_EXAMPLE = Text("for example “{example}”", "例如“{example}”")
 _MORE_COLUMNS = Text("and {n} more", "另有 {n} 列")
+_BY_NAME = Text(
+    "Columns are known by their names. To have another one read, call it context in your file: it is then put before "
+    "the question.",
+    "各列的用途由列名决定。若想让模型也读到其他列，请在文件中把列名改为“上下文”，内容会放在问题之前。",
+)
 _TOGETHER = Text("Put together, a question looks like this:", "合在一起后，一个问题是这样的：")
 
 
@@ -137,7 +142,9 @@ def columns(found: dict[str, Any], lang: str) -> html.Markup:
         rest = html.Markup(f"<details><summary>{more}</summary>{_items(items[seen:])}</details>")
     question = _bubble("user", "", _short(found["question"], lang)) if found["question"] else ""
     together = html.note(_TOGETHER.to(lang)) if question else ""
-    return _list(_COLUMNS.to(lang), items[:seen], rest, together, question)
+    asks = any(column.role in ("question", "messages") for column in told)  # texts and labels have no question
+    why = html.note(_BY_NAME.to(lang)) if asks and not all(column.role for column in told) else ""
+    return _list(_COLUMNS.to(lang), items[:seen], rest, why, together, question)
 
 
 def error(problem: WorkbenchError, lang: str) -> html.Markup:

@@ -130,6 +130,7 @@ def bind(shell: Shell) -> None:
 
     def opened(state: Conversation, run_id: str, model_id: str, request: gr.Request) -> Any:
         lang = shell.lang(request)
+        state.listed = _in_training(shell)
         found = targets(shell.engine, lang)
         ids = [value for _, value in found]
         wanted = [run_id] if run_id != state.seen_run else []
@@ -142,6 +143,7 @@ def bind(shell: Shell) -> None:
         return [gr.Dropdown(choices=found, value=target or None), *_windows(shell, state, lang), gr.skip()]
 
     on_open(shell, ID, opened, given, shown)
+    shell.on_tick(lambda state, request: _relisted(shell, state, shell.lang(request)), [ours["talk"]], [ours["target"]])
 
 
 def targets(engine: Any, lang: str) -> list[tuple[str, str]]:
@@ -157,6 +159,21 @@ def targets(engine: Any, lang: str) -> list[tuple[str, str]]:
         if model.problem is None:
             found.append((_MODEL_CHOICE.with_(name=model.name).to(lang), model.id))
     return found
+
+
+def _in_training(shell: Shell) -> str:
+    running = shell.engine.status().running
+    return running.id if running is not None else ""
+
+
+def _relisted(shell: Shell, state: Conversation, lang: str) -> Any:
+    """The list of whom to talk to, anew where a run has begun or ended since it was made."""
+    now = _in_training(shell)
+    if state.listed is None or state.listed == now:
+        return gr.skip()
+    state.listed = now
+    found = targets(shell.engine, lang)
+    return gr.Dropdown(choices=found, value=state.target) if state.target in dict(found).values() else gr.skip()
 
 
 def sides(engine: Any, target: str) -> list[str]:

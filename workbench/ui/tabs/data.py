@@ -39,6 +39,11 @@ _LEAD = Text(
 )
 _CHOICE = Text("Data set", "数据集")
 _UPLOAD = Text("Your own file (.jsonl, .json, .csv or .txt)", "自己的文件（.jsonl、.json、.csv 或 .txt）")
+_UPLOAD_HELP = Text(
+    "For example a table with the columns question and answer, saved as CSV. To teach a preference: question, chosen and "
+    "rejected.",
+    "例如含“问题”“回答”两列的表格，另存为 CSV。要教它偏好，用“问题”“优选”“拒绝”三列。",
+)
 _READ_AS = Text("Read as", "读取方式")
 _READ_AS_HELP = Text(
     "The rows fit more than one format. Choose what they are meant to be.",
@@ -104,6 +109,7 @@ def build(shell: Shell) -> None:
         with gr.Column(scale=2, min_width=260):
             # No `file_types`: Gradio refuses in English, and phones then offer no .jsonl; the library says what it takes.
             upload = gr.File(label=shell.text(_UPLOAD), height=150, elem_id="data-upload")
+            gr.Markdown(shell.text(_UPLOAD_HELP), elem_classes="note")
             refused = panel("data-refused")
     damaged = DamagedList(shell, ID, lambda: _damaged(shell), shell.engine.delete_data)
     reading = gr.Dropdown(

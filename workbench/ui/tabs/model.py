@@ -38,6 +38,7 @@ _FITS = {
 }
 _SHIPPED = Text("ships with the workbench", "随工作台自带")
 _BUILT = Text("Architecture: {name}", "架构：{name}")
+_SIZE = Text("{parameters} parameters · {bytes}", "{parameters} 参数 · {bytes}")
 _NONE = Text("There is no usable model yet.", "还没有可用的模型。")
 
 
@@ -80,7 +81,8 @@ def _shown(shell: Shell, models: Sequence[Any], model_id: str, lang: str) -> lis
 def _label(shell: Shell, info: Any, lang: str) -> str:
     """Name, size and whether it fits, on three lines; the style sheet makes a card of them."""
     fits = _FITS[fit(shell, info.id)[0]].to(lang)
-    return f"{info.name.to(lang)}\n{html.amount(info.parameters)} · {html.size(info.bytes)}\n{fits}"
+    size = _SIZE.with_(parameters=html.amount(info.parameters), bytes=html.size(info.bytes)).to(lang)
+    return f"{info.name.to(lang)}\n{size}\n{fits}"
 
 
 def _about(shell: Shell, info: Any, lang: str) -> str:

@@ -1,0 +1,56 @@
+"""The bar at the top: long names give way, and what else stands there is seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import free_port
+from tests.ui_double import FakeEngine
+from workbench.bootstrap import environment
+from workbench.config.run import RunConfig
+
+environment()
+
+# In one look: the chips are drawn anew each second.
+PLACES = "places => places.map(place => document.querySelector(place).getBoundingClientRect().toJSON())"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Any]:
+    """A double that trains for an hour, whose page stands at `engine.url`."""
+    from workbench.ui.page import start
+
+    made = FakeEngine(tmp_path, seconds=3600)
+    served = start(made, port=free_port())
+    made.url = served.url
+    yield made
+    served.close()
+
+
+@pytest.mark.parametrize("width", [1280, 800, 390])
+def test_a_loaded_model_with_a_long_name_leaves_memory_and_language_where_they_are_seen(
+    engine: Any, open_page: Any, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = engine.status
+    monkeypatch.setattr(engine, "status", lambda: replace(status(), loaded_model="我自己的模型 of mine " * 9))
+    page = open_page(engine.url, width=width)
+    page.wait_for_function("() => document.querySelector('#chip-model').textContent.includes('of mine')")
+    free, bar, switch = page.evaluate(PLACES, ["#chip-memory", "#header-chips", ".seg"])
+    assert free["right"] <= bar["right"] + 1 and switch["right"] <= width
+    assert free["right"] <= switch["left"] or free["top"] >= switch["bottom"] - 1
+
+
+def test_on_a_phone_the_name_of_what_runs_can_be_read(engine: Any, open_page: Any) -> None:
+    engine.submit(RunConfig().changed({"output.name": "My tea shop"}))
+    engine._runs[next(iter(engine._runs))].began = time.monotonic() - 1200
+    page = open_page(engine.url, width=390)
+    page.wait_for_function("() => document.querySelector('#chip-run .far')?.innerText.includes('/ 350')")
+    shown = "() => { const name = document.querySelector('#chip-run .chip-text'); return name.clientWidth >= name.scrollWidth }"
+    page.wait_for_function(shown)
+    assert page.locator("#chip-run .chip-text").inner_text() == "My tea shop"
