@@ -260,10 +260,10 @@ def _stages(
         shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], suited.unfit(info.kind), lang)]
     except WorkbenchError as error:
         shown = [rowhtml.tiles(found, lang), rowhtml.error(error, lang)]
-    if page.turns != turns:
-        tail[3:] = NOTHING[:4]
-    # When it ends, gradio sends once more what was yielded last.
-    yield [*begun, *shown, *tail] if page.busy_with is doing else NOTHING
+    # The rows are there already; sent once more, they could come after those that somebody has turned to meanwhile.
+    rows = NOTHING[:4] if page.turns == turns else list(_rows(shell, page, lang))[-1]
+    yield [*begun, *shown, *tail[:3], *rows] if page.busy_with is doing else NOTHING
+    yield NOTHING  # when it ends, gradio sends once more what was yielded last
 
 
 def _readings(info: Any, found: dict[str, Any], lang: str) -> Any:
@@ -292,6 +292,7 @@ def _turner(shell: Shell, by: int) -> Any:
             return
         for rows in _rows(shell, page, shell.lang(request)):
             yield rows if page.turns == turns else NOTHING[:4]
+        yield NOTHING[:4]  # as above
 
     return turn
 
