@@ -16,7 +16,7 @@ from tests.tiny_models import TEMPLATE
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import load_preset
 from workbench.config.run import RunConfig
-from workbench.engine import Engine
+from workbench.engine import Engine, takeaway
 from workbench.engine.callback import RunCallback, _Pace
 from workbench.engine.events import EventLog
 from workbench.engine.names import recent_steps
@@ -273,6 +273,8 @@ def test_a_run_without_a_name_is_called_as_its_data_set_is(engine, home, name):
         run = engine.submit(tiny_config(data={"train": dataset}, output={"name": given}))
         assert engine.run(run).name == called
         engine.stop(run)
+        card = takeaway.card(engine.store, run, engine.models.resolve("tiny"), engine.data, "adapter", home)
+        assert f"# {called}" in card and f"Training data: {name}." in card
 
 
 def test_the_time_that_is_foreseen_follows_runs_of_the_same_kind_that_were_long_enough(engine):

@@ -162,6 +162,8 @@ def test_runs_of_the_same_name_are_told_apart_by_number_method_and_data() -> Non
     }
     names = runhtml.name_each(runs, DATA, "zh")
     assert "海盗口吻" in names["a"]
+    called_so = [record(id=one, name="Polite", dataset="polite") for one in "ab"]
+    assert runhtml.name_each(called_so, DATA, "en")["a"] == "Polite (1) · SFT LoRA"
     labels = [label for label, _ in runhtml.choices(runs[1:], names, "zh")]
     assert labels[0].startswith("Pirate (2) · ") and "训练中" in labels[0]
 

@@ -173,6 +173,7 @@ def test_the_end_of_a_run_says_what_it_shows_and_what_to_try(lang: str, said: st
     assert said in re.sub(r"<[^>]+>", "", made) and "verdict warn" in made and ("Finished" in made) == (lang == "en")
     stopped = runhtml.sentence(record(status="stopped", last_step=3), view, lang)
     assert said in re.sub(r"<[^>]+>", "", stopped) and stopped.count('class="verdict') == 2
+    assert stopped.count("<b>") == 1 and said[:4] not in stopped.split("</b>")[0], "one thing is said loudly"
     view.feed([{"seq": 2, "type": "status", "status": "running"}])
     assert said[:9] not in runhtml.sentence(record(), view, lang), "it goes on, and will be judged anew"
     good = RunView()

@@ -337,7 +337,7 @@ class Engine:
 
     def export_adapter(self, run_id: str) -> Path:
         """The adapter as one zip in the run's `exports/`; it says in a README how to use it."""
-        return takeaway.export_adapter(self.store, run_id, self.result(run_id), self.models)
+        return takeaway.export_adapter(self.store, run_id, self.result(run_id), self.models, self.data)
 
     def merge(
         self,
@@ -362,8 +362,9 @@ class Engine:
                 self._needs.merging = run_id
             try:
                 return takeaway.merge_run(
-                    self.store, run_id, result, self.models, folder=folder, dtype=dtype, progress=progress, stop=stop
-                )
+                    self.store, run_id, result, self.models, self.data, folder=folder, dtype=dtype, progress=progress,
+                    stop=stop,
+                )  # fmt: skip
             finally:
                 self._needs.merging = ""
 

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.config.disk import disk_errors, slug
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
+from workbench.data.library import DataLibrary
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
 from workbench.engine.runs import RunStore
 from workbench.export.adapter import zip_adapter
@@ -45,7 +46,7 @@ def result(store: RunStore, run_id: str) -> Path:
     )
 
 
-def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCatalog) -> Path:
+def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCatalog, data: DataLibrary) -> Path:
     """The adapter's zip in the run's `exports/`.
 
     Raises:
@@ -62,7 +63,7 @@ def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCata
     with disk_errors(exports / "x"):
         exports.mkdir(exist_ok=True)
     name = f"{slug(store.get(run_id).name, 'run')}-{run_id[:15]}-adapter.zip"  # the name for people, the time for order
-    return zip_adapter(result, exports / name, card(store, run_id, base, "adapter", result))
+    return zip_adapter(result, exports / name, card(store, run_id, base, data, "adapter", result))
 
 
 def merge_run(
@@ -70,6 +71,7 @@ def merge_run(
     run_id: str,
     result: Path,
     models: ModelCatalog,
+    data: DataLibrary,
     *,
     folder: Path | None,
     dtype: str,
@@ -96,11 +98,11 @@ def merge_run(
         progress,
         stop,
         quantization=config.model.quantization,
-        card=card(store, run_id, base, "model", result),
+        card=card(store, run_id, base, data, "model", result),
     )
 
 
-def card(store: RunStore, run_id: str, base: ModelInfo, kind: str, result: Path) -> str:
+def card(store: RunStore, run_id: str, base: ModelInfo, data: DataLibrary, kind: str, result: Path) -> str:
     """The card of a run's result, which lies in the folder `result`."""
     record, config = store.get(run_id), store.config(run_id)
     values = config.values()
@@ -114,7 +116,7 @@ def card(store: RunStore, run_id: str, base: ModelInfo, kind: str, result: Path)
         name=record.name,
         method=config.method.kind,
         made=METHODS[config.method.kind].label.en,
-        dataset=record.dataset,
+        dataset=next((info.name.to("en") for info in data.list() if info.id == config.data.train), record.dataset),
         settings=settings,
         losses={RECENT_LOSS.en: record.train_loss, KEPT_BACK_LOSS.en: record.eval_loss},
         chat=base.has_template,

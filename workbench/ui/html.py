@@ -142,9 +142,8 @@ def progress(share: float | None, left: object, right: object = "") -> Markup:
 def verdict(headline: object, sentence: object = "", kind: str = "") -> Markup:
     """What it means, in a sentence: "" (good), "warn" (amber), "no" (red)."""
     between = "" if str(headline).endswith("。") else " "
-    return Markup(
-        f'<div class="verdict {esc(kind)}" role="status"><b>{esc(headline)}</b>{between}{esc(sentence)}</div>'
-    )
+    bold = Markup(f"<b>{esc(headline)}</b>{between}" if headline else "")
+    return Markup(f'<div class="verdict {esc(kind)}" role="status">{bold}{esc(sentence)}</div>')
 
 
 def tokens(pieces: Iterable[tuple[str, bool, bool]]) -> Markup:

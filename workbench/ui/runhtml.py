@@ -122,7 +122,8 @@ def name_each(records: Sequence[Any], data: Mapping[str, Text], lang: str) -> di
             numbers[run.name] += 1
             how = f"{run.method.upper()} {ADAPTERS.get(run.adapter, '')}".strip()
             learned = data.get(run.dataset, same(run.dataset)).to(lang)
-            found[run.id] = f"{run.name} ({numbers[run.name]}) · {how} · {learned}"
+            parts = [f"{run.name} ({numbers[run.name]})", how, *([learned] if learned != run.name else [])]
+            found[run.id] = " · ".join(parts)
     return found
 
 
@@ -321,11 +322,9 @@ def _exponent(value: float) -> str:
 
 def _judged(verdict: dict[str, Any], lang: str, headline: Text | None = _COMPLETED[0]) -> html.Markup:
     """What curve and answers show, with the next thing to try; amber where something should be done."""
-    said = [_of(verdict, key, lang) or "" for key in ("message", "hint")]
-    if headline is None:
-        return html.verdict(said[0], said[1], _KIND[verdict["words"][0] in BAD])
     between = "" if lang == "zh" else " "
-    return html.verdict(headline.to(lang), between.join(said), _KIND[verdict["words"][0] in BAD])
+    said = between.join(_of(verdict, key, lang) or "" for key in ("message", "hint"))
+    return html.verdict(headline.to(lang) if headline else "", said, _KIND[verdict["words"][0] in BAD])
 
 
 def _told(problem: dict[str, Any] | None, lang: str, kind: str = "no") -> html.Markup | None:
