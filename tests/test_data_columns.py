@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.data.columns import NAMES, ColumnSurvey, use_sentences
+from workbench.data.columns import NAMES, ROLE_NAMES, ColumnSurvey, use_sentences
 from workbench.data.formats import inspect_rows
 
 
@@ -105,10 +105,15 @@ def test_columns_that_are_not_used_are_named_with_an_example_and_the_others_with
         ("source", None),
     ]
     english, chinese = ([text.to(lang) for text in use_sentences(columns)] for lang in ("en", "zh"))
-    assert english[0] == "question: the question" and chinese[0] == "question：问题"
+    assert english[0] == "question: the question" and chinese[0] == "question：作为问题"
     assert english[3] == 'meta: not used (for example "{"page": 3}")'
     assert english[4].startswith('source: not used (for example "my book my book') and len(english[4]) < 110
     assert "未使用" in chinese[3]
+
+
+@pytest.mark.parametrize("role", ROLE_NAMES)
+def test_what_a_column_serves_as_is_not_the_word_that_stands_above_it(role):
+    assert not {ROLE_NAMES[role].to(lang) for lang in ("en", "zh")} & set(NAMES.get(role, ()))
 
 
 def test_of_two_columns_for_the_same_the_second_is_named_as_not_used():

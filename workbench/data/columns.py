@@ -47,14 +47,15 @@ NAMES: dict[str, tuple[str, ...]] = {
     "tools": ("tools", "工具"),
     "media": ("images", "image", "audios", "audio", "videos", "video", "图片"),
 }
+# A Chinese column is often called by what it is: the names here say what it serves as, not the same word again.
 ROLE_NAMES = {
-    "messages": Text("the conversation", "对话"),
+    "messages": Text("the conversation", "作为对话"),
     "answered": Text("the conversation, whose last answer is the better one", "对话，其最后一个回答是较好的回答"),
     "instruction": Text("is put before the question", "放在问题之前"),
-    "question": Text("the question", "问题"),
+    "question": Text("the question", "作为问题"),
     "input": Text("is put after the question", "放在问题之后"),
     "context": Text("is put before the question", "放在问题之前"),
-    "answer": Text("the answer", "回答"),
+    "answer": Text("the answer", "作为回答"),
     "chosen": Text("the better answer", "较好的回答"),
     "rejected": Text("the worse answer", "较差的回答"),
     "verdict": Text(
@@ -63,8 +64,8 @@ ROLE_NAMES = {
     ),
     "system": Text("the system prompt", "系统提示"),
     "history": Text("the earlier turns", "之前的对话"),
-    "text": Text("the text", "文本"),
-    "label": Text("the label", "标签"),
+    "text": Text("the text", "作为文本"),
+    "label": Text("the label", "作为标签"),
     "tools": Text("the tools that may be called", "可以调用的工具"),
     "media": Text("images, sound or video, which are not read", "图片、音频或视频，不会读取"),
 }
