@@ -118,15 +118,26 @@ def build(engine: Any, default_lang: str = "en") -> gr.Blocks:
     return page
 
 
+# Nobody has chosen while the first tab, with which a page begins, is open.
+_OPEN_UNLESS_CHOSEN = """meant => {
+  const [first] = document.querySelectorAll('#tabs [role=tab]');
+  if (meant && first.ariaSelected === 'true') document.getElementById(`tab-${meant}-button`)?.click();
+}"""
+
+
 def _remember_tab(shell: Shell, known: set[str]) -> None:
-    """A reload opens the tab that was open, or the Run tab where a first look comes while something trains."""
+    """A reload opens the tab that was open, or the Run tab where a first look comes while something trains.
 
-    def reopen(last: str) -> Any:
+    Not where somebody has opened another one before the answer is there.
+    """
+
+    def reopen(last: str) -> str:
         if last in known:
-            return shell.go(last)
-        return shell.go("run") if shell.engine.status().running is not None else gr.skip()
+            return last
+        return "run" if shell.engine.status().running is not None else ""
 
-    shell.page.load(shell.safe(reopen), shell.tab, shell.tabs, **QUIET)
+    meant = gr.Textbox("", visible=False)  # no `gr.State`: a script reads it
+    shell.page.load(shell.safe(reopen), shell.tab, meant, **QUIET).then(None, meant, None, js=_OPEN_UNLESS_CHOSEN)
     shell.tabs.change(None, None, shell.tab, js=OPEN_TAB)
 
 

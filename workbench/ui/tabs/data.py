@@ -1,7 +1,7 @@
 """The Data tab: choose a data set or bring one, and see what the model will read of it.
 
-The rows are there at once; counting tokens may have to load the tokenizer first, so the numbers follow in a second step
-of the same handler, and nobody waits for them.
+The rows are there at once; counting tokens may have to load the tokenizer first, so the numbers follow in an event of
+their own, and nobody waits for them.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class DataPage:
     limits: tuple[int, str] = (0, "")
     """How long a row may be, and what is learned of it: as the Train tab says."""
     busy_with: tuple[Any, ...] | None = None
-    """Data set, model and limits whose numbers are being made: a second event for the same has nothing to add."""
+    """Data set, model and limits that are being shown and counted: a second event for the same has nothing to add."""
+    uncounted: tuple[Any, ...] | None = None
+    """Those of them whose rows are shown and whose numbers are still to be made."""
     chosen: str = ""
     """The set that was chosen or brought last: an older one that is still being looked at is not shown any more."""
 
@@ -96,6 +98,13 @@ class DataPage:
         """Take note of a choice before the browser tells the other tabs of it."""
         self.chosen, self.busy_with = dataset, None
         return dataset
+
+    def done_with(self, doing: tuple[Any, ...]) -> bool:
+        """Show and count these no longer; whether they are still what is wanted."""
+        wanted = self.busy_with is doing
+        if wanted:
+            self.busy_with = None
+        return wanted
 
 
 def build(shell: Shell) -> None:
@@ -132,6 +141,7 @@ def build(shell: Shell) -> None:
     offer = gr.Textbox("", visible=False)  # no `gr.State`: a script reads it
     outputs = [choice, offer, about, reading, tiles, problems, columns, delete, sure.row, *turned]
     shell.shared["data.tab"] = {"page": page, "offer": offer, "outputs": outputs, "reading": reading}
+    shell.shared["data.tab"] |= {"tiles": tiles, "problems": problems}
     shell.shared["data.damaged"] = damaged
 
     choice.input(lambda page, dataset: (page.choose(dataset), ""), [page, choice], [shell.dataset, refused], **QUIET)
@@ -153,6 +163,9 @@ def bind(shell: Shell) -> None:
 
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
     given = [ours["page"], shell.dataset, shell.model, shell.form]
+    # What is counted is no output of `show`: sent once more with its numbers, the rows could come after those that somebody
+    # has turned to meanwhile.
+    numbers = (shell.safe(_counter(shell)), ours["page"], [ours["tiles"], ours["problems"]])
     shown = on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
     # At once, also while another set is still counted: what is counted for nobody is not shown.
     other = shell.dataset.change(shell.safe(show), given, ours["outputs"], trigger_mode="multiple", **slow)
@@ -169,6 +182,8 @@ def bind(shell: Shell) -> None:
     offer, choice = ours["offer"], ours["outputs"][0]
     for event in (shown, other, again):
         event.then(None, [offer, choice, shell.dataset], [offer, shell.dataset], js=_SETTLE % press(look))
+    for event in (shown, other, again, read):
+        event.then(*numbers, **slow)
 
 
 # Answers can come late, and in another order than they were asked for. So what `show` offers is taken only if nobody has
@@ -228,42 +243,51 @@ def _shower(shell: Shell) -> Any:
         offer = gr.skip() if info.id in (wanted, page.chosen) else json.dumps({"for": wanted, "set": info.id})
         head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), offer, rowhtml.about(info, lang)]
         try:
-            yield from _stages(shell, page, info, head, doing, lang)
-        finally:
-            if page.busy_with is doing:
-                page.busy_with = None
+            yield from _begun(shell, page, info, head, doing, lang)
+        except BaseException:
+            page.done_with(doing)
+            raise
 
     return show
 
 
-def _stages(
+def _begun(
     shell: Shell, page: DataPage, info: Any, head: list[Any], doing: tuple[Any, ...], lang: str
 ) -> Iterator[list[Any]]:
-    """First the rows, then the numbers."""
+    """All but the numbers."""
     if doing[:2] != (page.dataset, page.model):
         page.start = 0
     page.dataset, page.model, page.limits = doing
     turns = page.turns
-    rows: list[Any] = []
     found: dict[str, Any] = {}
     for rows in _rows(shell, page, lang):
         found = found or shell.engine.read(page.dataset)
-        tail = [rowhtml.columns(found, lang), gr.Button(visible=not info.shipped), gr.Column(visible=False)]
-        tail += rows if page.turns == turns else NOTHING[:4]
         if page.busy_with is not doing:  # another one was chosen while these were read
             yield NOTHING
             return
-        begun = [*head, _readings(info, found, lang)]
-        yield [*begun, rowhtml.tiles(found, lang), html.note(_COUNTING.to(lang)), *tail]
-    try:
-        counts = shell.engine.inspect(page.dataset, page.model, *page.limits)
-        shown = [rowhtml.tiles(counts, lang), rowhtml.problems(counts, page.limits[0], suited.unfit(info.kind), lang)]
-    except WorkbenchError as error:
-        shown = [rowhtml.tiles(found, lang), rowhtml.error(error, lang)]
-    # The rows are there already; sent once more, they could come after those that somebody has turned to meanwhile.
-    rows = NOTHING[:4] if page.turns == turns else list(_rows(shell, page, lang))[-1]
-    yield [*begun, *shown, *tail[:3], *rows] if page.busy_with is doing else NOTHING
-    yield NOTHING  # when it ends, gradio sends once more what was yielded last
+        shown = [*head, _readings(info, found, lang), rowhtml.tiles(found, lang), html.note(_COUNTING.to(lang))]
+        shown += [rowhtml.columns(found, lang), gr.Button(visible=not info.shipped), gr.Column(visible=False)]
+        yield [*shown, *(rows if page.turns == turns else NOTHING[:4])]
+    page.uncounted = doing
+
+
+def _counter(shell: Shell) -> Any:
+    def count(page: DataPage, request: gr.Request) -> Any:
+        doing, page.uncounted = page.uncounted, None
+        if doing is None:  # another event's rows are still on their way, and it counts them
+            return NOTHING[:2]
+        lang, (dataset, model, limits) = shell.lang(request), doing
+        try:
+            counts = shell.engine.inspect(dataset, model, *limits)
+            problems = rowhtml.problems(counts, limits[0], suited.unfit(counts["kind"]), lang)
+            made = [rowhtml.tiles(counts, lang), problems]
+        except WorkbenchError as error:
+            made = [rowhtml.tiles(shell.engine.read(dataset), lang), rowhtml.error(error, lang)]
+        finally:
+            wanted = page.done_with(doing)
+        return made if wanted else NOTHING[:2]
+
+    return count
 
 
 def _readings(info: Any, found: dict[str, Any], lang: str) -> Any:
@@ -292,7 +316,6 @@ def _turner(shell: Shell, by: int) -> Any:
             return
         for rows in _rows(shell, page, shell.lang(request)):
             yield rows if page.turns == turns else NOTHING[:4]
-        yield NOTHING[:4]  # as above
 
     return turn
 
