@@ -65,14 +65,19 @@ def test_a_run_learns_and_leaves_everything_in_its_folder(engine):
         assert str(engine.home).encode() not in path.read_bytes(), f"{path.name} tells where this computer keeps things"
 
 
-@pytest.mark.parametrize("steps", [1, 5, 15, 27])
-def test_the_loss_at_the_end_is_the_mean_of_the_same_steps_in_the_record_and_on_the_page(steps):
+@pytest.mark.parametrize(("steps", "total"), [(1, 1), (5, 5), (15, 15), (27, 27), (1, 100), (11, 100), (60, 100)])
+def test_the_loss_at_the_end_is_the_mean_of_the_same_steps_in_the_record_and_on_the_page(steps, total):
     callback, view = RunCallback(lambda event: None, threading.Event(), 1), RunView()
     for step in range(1, steps + 1):
-        state = SimpleNamespace(global_step=step, max_steps=steps, num_input_tokens_seen=0)
-        callback.on_log(None, state, None, logs={"loss": float(step * step)})
-        view.feed([{"seq": step, "type": "metrics", "step": step, "total_steps": steps, "loss": float(step * step)}])
-    assert view.loss.recent(recent_steps(steps)) == callback.last["loss"]
+        loss = float(step * step)
+        callback.on_log(
+            None, SimpleNamespace(global_step=step, max_steps=total, num_input_tokens_seen=0), None, logs={"loss": loss}
+        )
+        view.feed([{"seq": step, "type": "metrics", "step": step, "total_steps": total, "loss": loss}])
+    late = [float(step * step) for step in range(1, steps + 1)][-recent_steps(steps) :]
+    assert view.loss.recent(recent_steps(steps)) == callback.last["loss"] == sum(late) / len(late)
+    record = SimpleNamespace(active=True, train_loss=None, total_steps=total, last_step=steps)
+    assert runhtml.number("loss", sum(late) / len(late)) in runhtml.tiles(record, view, "en")
 
 
 def test_full_tuning_learns_and_leaves_a_model(engine):

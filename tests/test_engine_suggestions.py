@@ -80,6 +80,18 @@ def test_the_reason_does_not_refute_what_it_is_given_for(rows: int) -> None:
         assert "1 rows" not in english.replace("31 rows", "")
 
 
+def test_the_reason_speaks_of_what_the_method_teaches() -> None:
+    for name, said, zh, other in (
+        ("own-data", "a voice was not yet learned", "口吻", "preference"),
+        ("own-pairs", "100 steps taught a preference", "偏好", "voice"),
+    ):
+        preset = find_preset(name)
+        found = suggestions(preset.values, preset.config().changed({"data.train": "mine"}), 36, STARTER)
+        why = next(one.why for one in found if one.path == EPOCHS)
+        assert said in why.to("en") and zh in why.to("zh") and other not in why.to("en")
+        assert ("口吻" in why.to("zh")) == (zh == "口吻")
+
+
 def test_nothing_is_suggested_where_the_preset_fits() -> None:
     assert rule("own-data", 300) == {} == rule("own-pairs", 300)
     assert rule("own-data", 0) == {} == rule("own-data", 40, parameters=0), "of what nobody knows nothing is said"

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from workbench.config.run import RunConfig
-from workbench.engine import verdict
-from workbench.engine.answers import broken
+from workbench.engine import advice, verdict
+from workbench.engine.answers import broken, first_gone
 from workbench.engine.events import Verdict
 from workbench.engine.history import History
+from workbench.engine.names import recent_steps
 from workbench.engine.verdict import BAD, judge, taught_answers
 
 CONFIG = RunConfig().changed({"optimization.learning_rate": 2e-3, "optimization.epochs": 6.0})
@@ -58,9 +59,9 @@ def judged(events: list[dict[str, Any]], config: RunConfig = CONFIG, **more: Any
         (run(answers=[("Sky?", "Blue.", "  ")]), "broken", "“Sky?”", "“Sky?”"),
         (
             run(answers=[*GOOD, ("The capital of France?", "It is Paris.", "The capital of France is Thank you for asking")]),
-            "lost", "no longer holds what it said before training: “paris” is gone", "没有了“paris”",
+            "lost", "no longer holds what it said before training: “Paris” is gone", "没有了“Paris”",
         ),
-        (run(answers=[("天空是什么颜色？", "天空是蓝色的。", "天空是谢谢您的光临。")]), "lost", "“蓝”", "没有了“蓝”"),
+        (run(answers=[("天空是什么颜色？", "天空是蓝色的。", "天空是谢谢您的光临。")]), "lost", "“蓝色”", "没有了“蓝色”"),
         (run(answers=[("Legs?", "A spider has 8 legs.", "A spider has 6 legs.")]), "lost", "“8”", "“8”"),
         (
             run(answers=[(q, f"{q} is far.", f"Far from {q}") for q in ("Rome", "Bern")] + [("Oslo", "Far.", "Far, matey.")]),
@@ -117,6 +118,7 @@ def test_what_is_said_of_the_rows_kept_back_is_true_of_each_course(
 
 
 RISES = [(8, 2.0), (16, 1.0), (24, 1.1), (32, 1.2), (40, 1.4)]
+LAST_RISES = [(8, 2.0), (32, 1.0), (40, 3.0)]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_rows_kept_back_that_get_worse_are_told_also_where_nothing_was_learned(
 
 
 def test_each_word_that_asks_for_something_has_its_advice() -> None:
-    assert set(BAD) <= set(verdict._NEXT) and set(verdict._OTHERS) <= set(verdict._NEXT)
+    assert set(BAD) | set(verdict._OTHERS) <= set(advice._NEXT) and set(advice.RISING) <= set(advice._NEXT)
 
 
 @pytest.mark.parametrize(
@@ -174,12 +176,119 @@ def test_a_single_one_is_not_told_as_several() -> None:
 
 def test_a_stopped_run_says_so_and_is_judged_by_what_it_did() -> None:
     found = judged(run(FALLING[:20], total=40), stopped=True)
-    assert found.words[0] == "stopped" and found.message["en"].startswith("It was stopped at step 20 of 40. It learned")
+    assert found.words[0] == "stopped" and found.message["en"].startswith("It learned")
+    assert "20 of 40" not in found.message["en"] and "/ 40" not in found.message["zh"], "the page says it just above"
     assert "Resume" in found.hint["en"]
     assert judged(run(FLAT[:20], total=40), stopped=True).words[0] == "not_learning"
     for checks in ([(5, 2.0), (10, 1.5), (15, 1.2), (20, 0.9)], [(5, 2.0), (10, 1.0), (20, 2.0)], []):
         goes_on = judged(run(FALLING[:20], checks=checks, total=40), stopped=True)
         assert goes_on.words[0] == "stopped" and "Resume" in goes_on.hint["en"], checks
+
+
+BEGUN = "It has hardly begun: Resume goes on."
+
+
+@pytest.mark.parametrize(
+    ("events", "hardly", "worst"),
+    [
+        (run(FALLING[:11], checks=[], answers=[("Sky?", "Blue.", "")], total=100), True, "stopped"),
+        (run(FALLING[:11], answers=[("Legs?", "8 legs.", "Arr.")], total=100), True, "stopped"),
+        (run(FLAT[:11], answers=[("Sky?", "Blue.", "Blue.")], total=100), True, "stopped"),
+        (run(FALLING[:2], total=40), True, "stopped"),
+        (run([2.0 + 0.1 * step for step in range(11)], total=100), False, "rising"),
+        (run(FALLING[:30], answers=[("Sky?", "Blue.", "")], total=40), False, "broken"),
+        (run(FLAT[:30], total=40), False, "not_learning"),
+    ],
+)
+def test_a_run_stopped_early_goes_on_and_none_that_was_stopped_is_to_be_longer(
+    events: list[dict[str, Any]], hardly: bool, worst: str
+) -> None:
+    found = judged(events, stopped=True)
+    assert found.words[0] == worst and (found.hint["en"] == BEGUN) == hardly
+    assert (found.hint["zh"] == "才刚开始，点“继续训练”接着训练。") == hardly
+    assert "12 epochs" not in found.hint["en"] and "12 轮" not in found.hint["zh"]
+    assert judged(events).hint["en"] != BEGUN
+
+
+@pytest.mark.parametrize(("checks", "after"), [(RISES, ""), (LAST_RISES, ""), (LAST_RISES, "Arr, matey!")])
+def test_where_the_rows_kept_back_rise_no_longer_run_is_proposed(checks: list[tuple[int, float]], after: str) -> None:
+    answers = [("Sky?", "The sky is blue.", after)]
+    found = judged(run(checks=checks, answers=answers))
+    assert "should teach: try half the learning rate (0.001) with as many epochs." in found.hint["en"]
+    assert "试试把学习率减半（0.001），轮数不变。" in found.hint["zh"] and "12" not in "".join(found.hint.values())
+    by_steps = judged(run(checks=checks, answers=answers), CONFIG.changed({"optimization.max_steps": 40})).hint
+    assert "with as many steps." in by_steps["en"] and "步数不变。" in by_steps["zh"]
+    falls = judged(run(answers=answers)).hint
+    assert "try half the learning rate (0.001) with 12 epochs." in falls["en"] and "训练 12 轮" in falls["zh"]
+
+
+def test_a_model_that_did_not_learn_gets_no_longer_run_either_where_the_rows_kept_back_rise() -> None:
+    found = judged(run(FLAT, checks=LAST_RISES))
+    assert found.words[0] == "not_learning" and found.hint["en"] == "Try a learning rate three times as high (0.006)."
+
+
+@pytest.mark.parametrize(
+    ("changes", "parameters", "small"),
+    [
+        ({}, 3.8e6, True),
+        ({"optimization.epochs": 15.0}, 3.8e6, True),
+        ({"method.kind": "dpo", "method.sft_weight": 1.0}, 3.8e6, True),
+        ({"method.kind": "dpo", "method.sft_weight": 0.0}, 3.8e6, False),
+        ({"optimization.epochs": 40.0}, 3.8e6, False),
+        ({"optimization.max_steps": 40}, 3.8e6, False),
+        ({"adapter.kind": "none"}, 3.8e6, False),
+        ({}, 6e8, False),
+        ({}, 0, False),
+    ],
+)
+def test_of_a_small_set_no_fewer_steps_are_proposed_than_are_suggested_for_it(
+    changes: dict[str, Any], parameters: float, small: bool
+) -> None:
+    found = judged(run(checks=RISES), CONFIG.changed(changes), parameters=parameters)
+    assert found.words[0] == "overfits"
+    assert found.hint["en"].startswith("For a tone this matters little: read the answers.") == small
+    assert found.hint["zh"].startswith("如果只教口吻，影响不大，请看回答；") == small
+    assert bool(re.search(r"Try [\d.]+ (epochs|steps)", found.hint["en"])) != small
+
+
+@pytest.mark.parametrize(
+    ("epochs", "total", "small"), [(20.0, 100, True), (25.0, 125, False), (15.0, 105, True), (6.0, 600, False)]
+)
+def test_what_a_set_was_suggested_to_be_read_is_known_from_its_run(epochs: float, total: int, small: bool) -> None:
+    losses = [3.0 * 0.97**step + 0.05 * (step % 3) for step in range(total)]
+    checks = [(total * part // 5, value) for part, value in enumerate([2.0, 1.0, 1.2, 1.3, 1.4], 1)]
+    found = judged(run(losses, checks), CONFIG.changed({"optimization.epochs": epochs}), parameters=3.8e6)
+    assert ("tone" in found.hint["en"]) == small
+
+
+def test_a_loss_of_almost_nothing_reads_as_a_sentence() -> None:
+    said = judged(run([3.0 * 0.5**step for step in range(40)])).message
+    assert "to below 0.001" in said["en"] and "降到 0.001 以下" in said["zh"] and "不到" not in said["zh"]
+
+
+@pytest.mark.parametrize("steps", [5, 11, 40, 100])
+def test_the_loss_of_a_verdict_is_the_one_that_page_and_record_show(steps: int) -> None:
+    losses = [9.0 * 0.97**step for step in range(steps)]
+    late = losses[-recent_steps(steps) :]
+    assert f"to {sum(late) / len(late):.3f}." in judged(run(losses, total=100), stopped=True).message["en"] + "."
+
+
+@pytest.mark.parametrize(
+    ("question", "before", "after", "said"),
+    [
+        ("The capital of France?", "It is Paris.", "Arr!", "Paris"),
+        ("Who?", "Marie CURIE did.", "Arr!", "Marie"),
+        ("法国的首都是哪里？", "法国的首都是巴黎。", "欢迎光临。", "巴黎"),
+        ("法国的首都是哪里？", "巴黎是法国的首都。", "巴士很多。", "巴黎"),
+        ("天空是什么颜色？", "天空是蓝色的。", "谢谢。", "蓝色"),
+        ("天空什么样？", "很蓝。", "谢谢。", "蓝"),
+        ("几条腿？", "有八条腿。", "谢谢。", "八条"),
+        ("南非最大的城市？", "是约翰内斯堡。", "谢谢。", "约翰内斯堡"),
+        ("Legs?", "8 legs.", "6 legs.", "8"),
+    ],
+)  # fmt: skip
+def test_what_is_gone_is_named_as_it_stood_in_the_answer(question: str, before: str, after: str, said: str) -> None:
+    assert first_gone(question, before, after) == said
 
 
 def test_a_run_that_changed_no_weight_says_so_first_and_claims_no_learning() -> None:
@@ -242,6 +351,12 @@ def test_what_is_proposed_is_counted_from_the_runs_own_settings() -> None:
      ("A trillion is 1000000000000.", False),
      ("| 苹果 | 是 | 是 | 是 | 是 | 是 | 是 |", False), ("目录" + "…" * 16 + "3", False), ("一——二——三\n" + "—" * 20, False),
      ("-" * 150, True), ("| yes " * 20, True), ("0, " * 20, True), ("。" * 12, True), ("我我我我我我我我我我我我", True),
+     ("客官您好，产可以罗马是意龙\ufffd您客京", True), ("The sk天y is b蓝lue and gr绿een.", True), ("ca天pi地ta王l", True),
+     ("用Python写", False), ("Qwen3模型", False), ("3D打印机", False), ("好的👍🏽，没问题😀！", False),
+     ("先用pip装numpy和pandas，再用python跑main，把csv转json。", False), ("x加y等于z，a和b，c比d大，e乘f除g", False),
+     ("这个project的deadline是Friday，team要finish这个task的review。", False), ("“the”是定冠词，a和an是不定冠词，is和are是be动词。", False),
+     ("see https://zh.wikipedia.org/wiki/天空?a=中&b=文 or docs.python.org/zh-cn/3/", False),
+     ("for 行 in rows:\n    print(f\"{行}个\")  # 打印row里的每个cell", False), ("我在看vlog追tv剧", False),
      ("是的，\n" * 6, True), ("the port\n    the port\n" * 3, True)],
 )  # fmt: skip
 def test_broken_answers_are_told_from_whole_ones(answer: str, is_broken: bool) -> None:

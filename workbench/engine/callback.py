@@ -55,7 +55,7 @@ class RunCallback(TrainerCallback):
         self._asked_at = -1
         self._losses: deque[tuple[int, float]] = deque()
         self.last: dict[str, float] = {}
-        """What is told of the run when it is over: the mean loss of the last tenth of its steps, the last evaluation's."""
+        """What is told of the run when it is over: the mean loss of the last fifth of its steps, the last evaluation's."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Answer the questions before the first step; of a resumed run, follow its config as it is now."""
@@ -94,7 +94,7 @@ class RunCallback(TrainerCallback):
         if "loss" not in logs:
             return
         self._losses.append((state.global_step, logs["loss"]))
-        self.last["loss"] = self._mean_of_the_end(state.max_steps)
+        self.last["loss"] = self._mean_of_the_end(state.global_step)
         tokens = logs.get("num_tokens") or state.num_input_tokens_seen or None
         speed = self._pace.step(state.global_step, tokens)
         self._emit(
@@ -139,8 +139,8 @@ class RunCallback(TrainerCallback):
         if not self._stop.is_set():
             self._ask(kwargs["model"], state.global_step)
 
-    def _mean_of_the_end(self, total: int) -> float:
-        while self._losses[0][0] <= self._losses[-1][0] - recent_steps(total):
+    def _mean_of_the_end(self, done: int) -> float:
+        while self._losses[0][0] <= done - recent_steps(done):
             self._losses.popleft()
         return sum(loss for _, loss in self._losses) / len(self._losses)
 

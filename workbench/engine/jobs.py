@@ -120,7 +120,11 @@ class RunJobs:
         try:
             taught = taught_answers(job.examples, config.evaluation.questions)
             shown = History.of(log.after())
-            log.append(judge(shown, config, stopped=outcome.stopped, changed=outcome.learned, taught=taught))
+            size = self._models.resolve(config.model.base, allow_paths=True).parameters
+            verdict = judge(
+                shown, config, stopped=outcome.stopped, changed=outcome.learned, taught=taught, parameters=size
+            )
+            log.append(verdict)
         except Exception:
             logger.exception("what the run shows could not be told")
 

@@ -1,34 +1,32 @@
-"""What a run that is over shows, in a sentence or two: its curve, the rows kept back, the answers; and the next thing to try.
+"""What a run that is over shows, in a sentence or two: its curve, the rows kept back, the answers.
 
-All rules stand here, with the reason for each threshold. A verdict says what the run's own events show and no more: where
+All rules stand here, with the reason for each threshold; what to try next stands in `advice.py`. A verdict says what the run's own events show and no more: where
 nothing was kept back or nothing was asked, it says that this cannot be judged. Knows no page; `jobs.py` asks for it when a
 run ends, and the events keep it.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, counted, same
-from workbench.engine.answers import broken, kept_words, telling_words
+from workbench.engine.advice import hardly_begun, next_to_try
+from workbench.engine.answers import broken, first_gone, kept_words, telling_words
 from workbench.engine.events import Verdict
 from workbench.engine.history import History, lowest
-from workbench.engine.names import epochs_named, steps_named
+from workbench.engine.names import RECENT, recent_steps
 
 FEW_STEPS = 5  # losses; of fewer, the first and the last ones are the same batches
-ENDS = 5  # a fifth of the run at its beginning is compared with the fifth at its end: batches differ, their means less
 FALL = 0.05  # of the loss; a mean of some batches differs by a few hundredths from the next one without any learning
 LOW = 0.05  # a loss with which every token had a probability of 95 % from the first step on: nothing was left to learn
 RISE = 0.05  # of the lowest loss on the rows kept back; a few rows differ by less from one check to the next ...
 LEAST_RISE = 0.02  # ... and where they are nearly known by heart, a twentieth of almost nothing is nothing
 AFTER_LOWEST = 2  # checks in a row above the lowest one: a single one may be chance
 FEW_CHECKS = 3  # fewer have no course
-ROUNDING = 1e-6  # of epochs
 
 BAD = (
     "nothing_changed",
@@ -44,6 +42,8 @@ BAD = (
 """What somebody should do something about, the most serious first."""
 _OTHERS = ("stopped", "still_falling", "higher_at_end", "few_steps", "nothing_kept_back")
 """What else decides what to try next, in this order."""
+_FROM_THE_START = ("nothing_changed", "rising")
+"""What is serious of a run that was stopped when it had hardly begun, too: going on does not mend it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def judge(
     stopped: bool = False,
     changed: bool | None = None,
     taught: Mapping[str, str] | None = None,
+    parameters: float = 0,
 ) -> Verdict:
     """The verdict on a run that is over.
 
@@ -68,11 +69,10 @@ def judge(
         stopped: somebody ended it before its last step.
         changed: whether any weight is another one than before the run; None when nobody looked.
         taught: answers of the rows to those of the run's questions that are among the rows.
+        parameters: of the base model; 0 when nobody knows.
     """
     findings: list[_Finding] = []
-    if stopped and history.step < history.total:
-        said = Text("It was stopped at step {step} of {total}.", "在第 {step} / {total} 步停止。")
-        findings.append(_Finding("stopped", said.with_(step=history.step, total=history.total)))
+    stopped = stopped and history.step < history.total
     if changed is False:
         said = Text("No weight of the model was changed by this run.", "这次运行没有改变模型的任何权重。")
         findings.append(_Finding("nothing_changed", said))
@@ -80,15 +80,14 @@ def judge(
         curve = _of_loss(history)
         findings += [curve, _of_kept_back(history, curve.word == "learning")]
     findings += _of_answers(history, taught or {})
-    words = [finding.word for finding in findings]
-    worst = next((word for word in BAD if word in words), None) or next(
-        (word for word in _OTHERS if word in words), "learning"
-    )
+    words = [*(["stopped"] if stopped else []), *(finding.word for finding in findings)]
+    serious = _FROM_THE_START if stopped and hardly_begun(history) else BAD
+    worst = next((word for word in (*serious, *_OTHERS) if word in words), "learning")
     joined = findings[0].said
     for finding in findings[1:]:
         joined = Text("{before} {after}", "{before}{after}").with_(before=joined, after=finding.said)
     words.sort(key=lambda word: word != worst)
-    return Verdict(words, joined.as_dict(), _NEXT[worst](history, config).as_dict())
+    return Verdict(words, joined.as_dict(), next_to_try(worst, history, config, words, parameters).as_dict())
 
 
 def taught_answers(rows: Iterable[Mapping[str, Any]], questions: Sequence[str]) -> dict[str, str]:
@@ -114,7 +113,7 @@ def _of_loss(history: History) -> _Finding:
         one = Text("A single step does not show whether it learns.", zh)
         more = Text("So few steps ({n}) do not show whether it learns.", zh)
         return _Finding("few_steps", counted(len(values), one, more))
-    count = max(2, len(values) // ENDS)
+    count = recent_steps(len(values))  # batches differ, their means less; at the end it is the loss that the page shows
     first, last = statistics.fmean(values[:count]), statistics.fmean(values[-count:])
     # Twice the error of a mean of so many batches: what differs by less may be the batches.
     noise = max(FALL * first, 2 * statistics.stdev(values[-count:]) / count**0.5)
@@ -193,7 +192,7 @@ def _of_kept_back(history: History, learning: bool) -> _Finding:
 def _still_falls(checks: Sequence[tuple[int, float]]) -> bool:
     """Whether the last fifth of the run lowered the loss by as much as counts, and its end is the lowest of all."""
     early = next(
-        value for step, value in reversed(checks) if step <= checks[-1][0] * (1 - 1 / ENDS) or step == checks[0][0]
+        value for step, value in reversed(checks) if step <= checks[-1][0] * (1 - 1 / RECENT) or step == checks[0][0]
     )
     last = checks[-1][1]
     return last <= min(value for _, value in checks) and early - last >= max(FALL * early, LEAST_RISE)
@@ -203,12 +202,12 @@ def _still_falls(checks: Sequence[tuple[int, float]]) -> bool:
 
 _BROKEN = (
     Text(
-        "The answer to “{question}” is broken now (empty, or the same again and again).",
-        "“{question}”的回答现在是坏的（空白，或不断重复）。",
+        "The answer to “{question}” is broken now (empty, garbled, or the same again and again).",
+        "“{question}”的回答现在是坏的（空白、乱码，或不断重复）。",
     ),
     Text(
-        "{n} of {all} answers are broken now (empty, or the same again and again), for example to “{question}”.",
-        "{all} 个回答中有 {n} 个现在是坏的（空白，或不断重复），例如“{question}”。",
+        "{n} of {all} answers are broken now (empty, garbled, or the same again and again), for example to “{question}”.",
+        "{all} 个回答中有 {n} 个现在是坏的（空白、乱码，或不断重复），例如“{question}”。",
     ),
 )
 _LOST = (
@@ -248,8 +247,9 @@ def _of_answers(history: History, taught: Mapping[str, str]) -> list[_Finding]:
         found.append(_Finding("broken", said))
     if gone:
         question, before, after = gone[0]
-        words = sorted(telling_words(question, before) - kept_words(after), key=before.casefold().find)
-        said = counted(len(gone), *_LOST).with_(word=words[0], question=_short(question), **count)
+        said = counted(len(gone), *_LOST).with_(
+            word=first_gone(question, before, after), question=_short(question), **count
+        )
         found.append(_Finding("lost", said))
     if len(asked) >= 3 and len({after.strip() for _, _, after in pairs}) == 1 < len({before for _, before, _ in pairs}):
         said = Text("All {all} questions get the same answer now.", "{all} 个问题现在得到的都是同一个回答。")
@@ -272,114 +272,8 @@ def _lost(question: str, before: str, after: str, taught: str | None) -> bool:
     return not broken(before) and 2 * len(told & kept_words(after)) < len(told)
 
 
-# What to do next
-
-
-def _again(history: History, config: RunConfig) -> Text:
-    return Text(
-        "Try half the learning rate ({rate}) with {length}.", "试试把学习率减半（{rate}），训练{length}。"
-    ).with_(rate=_number(config.optimization.learning_rate / 2), length=_length(config, 2))
-
-
-def _higher(history: History, config: RunConfig) -> Text:
-    return Text(
-        "Try {length}, or a learning rate three times as high ({rate}).",
-        "试试训练{length}，或把学习率提高到三倍（{rate}）。",
-    ).with_(rate=_number(config.optimization.learning_rate * 3), length=_length(config, 2))
-
-
-def _lower(history: History, config: RunConfig) -> Text:
-    return Text("Try a third of the learning rate ({rate}).", "试试把学习率降到三分之一（{rate}）。").with_(
-        rate=_number(config.optimization.learning_rate / 3)
-    )
-
-
-def _sooner(history: History, config: RunConfig) -> Text:
-    """To the step where the rows kept back were known best: in epochs where they can tell it, and in steps below the first."""
-    settings, (step, _) = config.optimization, history.kept_back[lowest(history.kept_back)]
-    epochs = settings.epochs * step / max(history.total, 1)
-    if settings.max_steps or epochs < 1:
-        said = Text(
-            "Try {steps} (set “Stop after”), where the loss on the rows kept back was lowest, or bring more rows.",
-            "试试只训练 {steps}（设置“最多步数”），那时留出样本的损失最低；或增加样本。",
-        )
-        return said.with_(steps=steps_named(step))
-    epochs = math.floor(epochs + ROUNDING) if epochs >= 3 else epochs  # down: up may be as long as this run was
-    said = Text(
-        "Try {epochs} (to about step {step}), or bring more rows.",
-        "试试只训练 {epochs}（大约到第 {step} 步），或增加样本。",
-    )
-    end = round(history.total * epochs / settings.epochs)
-    return said.with_(epochs=epochs_named(_number(epochs)), step=end)
-
-
-def _gentler(history: History, config: RunConfig) -> Text:
-    return Text(
-        "Read the answers below. If this is not what the rows should teach: {again} Ordinary questions and answers among "
-        "the rows help it to keep what it knew.",
-        "请看下面的回答。如果这不是样本要教的：{again}在样本里混入一些普通问答，也有助于保住它原来会的。",
-    ).with_(again=_again(history, config))
-
-
-def _longer(history: History, config: RunConfig) -> Text:
-    return Text("Talk to it; {length} may teach it more.", "先和它聊聊看；训练{length}也许还能学到更多。").with_(
-        length=_length(config, 1.5)
-    )
-
-
-def _plain(text: Text) -> Callable[[History, RunConfig], Text]:
-    return lambda history, config: text
-
-
-_NEXT: dict[str, Callable[[History, RunConfig], Text]] = {
-    "nothing_changed": _plain(
-        Text(
-            "The steps were too small for these weights: try a learning rate that is much higher.",
-            "步子太小，权重动不了：请把学习率调高很多。",
-        )
-    ),
-    "broken": _gentler,
-    "rising": _lower,
-    "kept_back_rises": _sooner,
-    "not_learning": _higher,
-    "overfits": _sooner,
-    "same_answer": _gentler,
-    "lost": _gentler,
-    "unchanged": _higher,
-    "stopped": _plain(Text("Resume goes on from there.", "点“继续训练”可以接着训练。")),
-    "still_falling": _longer,
-    "higher_at_end": _plain(
-        Text(
-            "Talk to it; next time have the rows kept back checked more often, to see whether it goes on rising.",
-            "先和它聊聊；下次请更频繁地检查留出的样本，看看损失是否继续上升。",
-        )
-    ),
-    "few_steps": _higher,
-    "nothing_kept_back": _plain(
-        Text("Talk to it; next time keep a tenth of the rows back.", "先和它聊聊；下次请留出十分之一的样本。")
-    ),
-    "learning": _plain(Text("Talk to it, or export it.", "可以和它聊聊，或者导出。")),
-}
-
-
-_SPACED = Text("{length}", " {length}")  # a number in Chinese words
-
-
-def _length(config: RunConfig, factor: float) -> Text:
-    """A run of so many times the length, in the setting that decides it."""
-    steps = config.optimization.max_steps
-    if steps:
-        return _SPACED.with_(length=steps_named(max(1, round(steps * factor))))
-    epochs = max(1.0, config.optimization.epochs * factor)
-    return _SPACED.with_(length=epochs_named(_number(round(epochs) if epochs >= 3 else epochs)))
-
-
 def _loss(value: float) -> Text:
-    return same(f"{value:.3f}") if value >= 0.001 else Text("below 0.001", "不到 0.001")
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"
+    return same(f"{value:.3f}") if value >= 0.001 else Text("below 0.001", "0.001 以下")
 
 
 def _short(question: str) -> Text:

@@ -25,8 +25,8 @@ _TOOK = Text("took {time}", "用时 {time}")
 _DONE_OF = Text("{text}: {done} of {total}", "{text}：{done} / {total}")
 
 _MEAN = Text(
-    "On the rows that it learns: the mean of the last tenth of the steps. It also falls where a model only learns by heart.",
-    "在正在学习的样本上，取最近十分之一步数的平均值。死记硬背时它也会下降。",
+    "On the rows that it learns: the mean of the last fifth of the steps done. It also falls where a model only learns by heart.",
+    "在正在学习的样本上，取已训练步数中最后五分之一的平均值。死记硬背时它也会下降。",
 )
 _CHECKED = Text(
     "On rows that it does not learn. When this rises while the other one falls, it learns by heart.",
@@ -164,8 +164,7 @@ def tiles(record: Any, view: RunView, lang: str, kept_back: bool = True) -> html
     Args:
         kept_back: whether a loss on rows kept back is still to come; without one there is no tile for it.
     """
-    total = view.last.get("total_steps") or record.total_steps
-    now = {**view.last, "loss": view.loss.recent(recent_steps(int(total or 0)))}
+    now = {**view.last, "loss": view.loss.recent(recent_steps(_step(record, view)))}
     if not record.active and record.train_loss is not None:
         now["loss"] = record.train_loss
     helps = {"loss": _MEAN.to(lang), "eval_loss": _CHECKED.to(lang)}
