@@ -23,7 +23,7 @@ def test_every_widget_set_to_another_value_is_found_in_config_yaml(tmp_path, mon
         monkeypatch.setattr(engine._worker, "put", lambda run_id: None)
         monkeypatch.setattr(engine, "_with_whole_paths", lambda config: config)
         monkeypatch.setattr(engine.models, "resolve", lambda *args: engine.models.list()[0])
-        loaded = type(engine.data)(engine.home).load("talk")
+        loaded = type(engine.data)(engine.home).load("pairs" if kind == "dpo" else "talk")
         monkeypatch.setattr(engine.data, "load", lambda *args, **options: loaded)
         page = build(engine)
         values, wanted = filled(page.shell.shared["train.form"], kind)
