@@ -1,4 +1,4 @@
-"""`python -m tests [pytest arguments]`: packages, a browser, then pytest; all tests in several processes, named ones in one.
+"""`python -m tests [pytest arguments]`: packages, a browser, then pytest; all tests in two processes, named ones in one.
 
 Works on a bare machine: what is missing is installed into `.venv` first. Every Python 3 can read this file.
 """
@@ -15,8 +15,7 @@ from workbench.bootstrap import ROOT, ensure, say
 
 BROWSER_TESTS = ROOT / "tests" / "browser"
 # Files stay together, and the browser's tests all together: one browser at a time (see `tests/conftest.py`).
-# One more than the cores of a small machine: the browser's tests wait for most of their time.
-PROCESSES = ["-n", "3", "--dist", "loadscope", "--no-loadscope-reorder"]
+TWO_PROCESSES = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]
 _LOOKS_ONLY = ("--help", "-h", "--version", "-V", "--collect-only", "--co", "--fixtures")
 _ONE_PROCESS = ("-n", "--numprocesses", "--dist", "--pdb", "--trace", "-s", "--capture=no")
 
@@ -35,7 +34,7 @@ def wants_browser(arguments: list[str]) -> bool:
     )
 
 
-def wants_processes(arguments: list[str]) -> bool:
+def wants_two_processes(arguments: list[str]) -> bool:
     """Whether pytest with these arguments runs everything, and nobody has said in how many processes."""
     words = [word for argument in arguments for word in (argument, argument.split("=")[0], argument[:2])]
     return not named_paths(arguments) and not any(word in words for word in (*_LOOKS_ONLY, *_ONE_PROCESS))
@@ -51,9 +50,9 @@ def main(arguments: list[str]) -> int:
     """Run the tests; pytest's exit code, or 2 when there is no browser."""
     ensure(what="tests")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    if wants_processes(arguments):
+    if wants_two_processes(arguments):
         os.environ["OMP_NUM_THREADS"] = "1"  # or each process would compute with all cores
-        arguments = [*PROCESSES, *arguments]
+        arguments = [*TWO_PROCESSES, *arguments]
     if wants_browser(arguments):
         from tests import browsers
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import app
-from tests.__main__ import wants_browser, wants_processes
+from tests.__main__ import wants_browser, wants_two_processes
 from workbench import bootstrap, installer
 from workbench.config.first_words import refuse_old_python
 
@@ -326,8 +326,8 @@ def test_a_browser_is_wanted_only_for_browser_tests(
         (["--collect-only"], False),
     ],
 )
-def test_several_processes_share_the_tests_when_all_of_them_are_run(
+def test_two_processes_share_the_tests_when_all_of_them_are_run(
     arguments: list[str], wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert wants_processes(arguments) is wanted
+    assert wants_two_processes(arguments) is wanted
