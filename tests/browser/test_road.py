@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import ROOT, App, choose, fill, runs_of, show, wait_until
+from tests.browser.traffic import settled
 from tests.homes import largest_difference, losses, weights
 from tests.voices import load, right_answers, voice_share
 
@@ -135,6 +136,7 @@ def test_stopped_in_the_page_or_killed_the_run_ends_as_if_nothing_had_happened(t
         killed = runs_of(app.home)[0]
         assert killed["status"] == "interrupted" and killed["id"] not in (whole, stopped["id"])
         page.wait_for_function("() => !window.before && document.querySelector('#run-status .state')")  # by itself
+        settled(page, quiet=1.5)
         page.locator("#run-resume:not([disabled])").click()
         wait_until(lambda: runs_of(app.home)[0]["status"] == "completed")
 
