@@ -27,10 +27,11 @@ ARROWS = {
     "config": set(),
     "data": {"config"},
     "models": {"config"},
+    "hub": {"config", "models"},
     "methods": {"config", "data", "models"},
     "export": {"config", "data", "models"},
     "evaluation": {"config", "data"},
-    "engine": {"config", "data", "models", "methods", "export", "evaluation"},
+    "engine": {"config", "data", "models", "hub", "methods", "export", "evaluation"},
     "__main__": {"", "config", "engine"},
     "reference": {"config", "methods"},  # writes docs from the settings
     "ui": {"", "config", "engine", "methods", "data"},  # the form is made of the methods' options; rows have a kind

@@ -6,7 +6,6 @@ Secrets and dangerous advice are left out.
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ from pathlib import Path
 
 from workbench.config.chatter import is_worth_keeping
 from workbench.config.disk import disk_errors
+from workbench.config.redaction import redact
 
-_ADVICE = re.compile(r"[^\n]*weights_only[^\n]*\n?")  # torch's, to load a file that can carry a program all the same
-_SECRET = re.compile(r"hf_[A-Za-z0-9]{8,}")
+__all__ = ["redact", "run_log"]
+
 _LOGGERS = ("", "transformers", "trl", "peft", "datasets", "accelerate", "huggingface_hub")
 
 
@@ -45,11 +45,6 @@ def run_log(path: Path) -> Iterator[None]:
         for logger in loggers:
             logger.removeHandler(handler)
         handler.close()
-
-
-def redact(text: str) -> str:
-    """`text` without access tokens, and without lines that advise to load files unsafely."""
-    return _ADVICE.sub("", _SECRET.sub("hf_***", text))
 
 
 class _Redacting(logging.Formatter):
