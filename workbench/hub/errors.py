@@ -64,6 +64,21 @@ def too_large(name: str) -> WorkbenchError:
     )
 
 
+def wrong_content(name: str, source: Source) -> WorkbenchError:
+    """A file that is not the one that is listed."""
+    return hub_error(
+        Text(
+            "what {source} sends for {file} is not what it lists: size or hash differ",
+            "{source} 发来的 {file} 与清单不符：大小或哈希不同",
+        ).with_(source=source.name, file=short(name)),
+        Text(
+            "Something on the way changes it. Try again later, or choose another source of models.",
+            "传输途中内容被改动。请稍后再试，或换一个模型来源。",
+        ),
+        code="hub_file",
+    )
+
+
 def gated(repo_id: str, has_token: bool) -> WorkbenchError:
     """A model whose licence somebody has to accept first."""
     page = f"{HUGGING_FACE}/{repo_id}"
