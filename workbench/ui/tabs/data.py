@@ -91,6 +91,8 @@ class DataPage:
     """Data set, model and limits that are being shown and counted: a second event for the same has nothing to add."""
     uncounted: tuple[Any, ...] | None = None
     """Those of them whose rows are shown and whose numbers are still to be made."""
+    counted: list[Any] | None = None
+    """The numbers that were made last, unless other rows are on their way since."""
     chosen: str = ""
     """The set that was chosen or brought last: an older one that is still being looked at is not shown any more."""
 
@@ -238,7 +240,7 @@ def _shower(shell: Shell) -> Any:
         if page.busy_with == doing:
             yield NOTHING
             return
-        page.busy_with = doing
+        page.busy_with, page.counted = doing, None
         # Where what the browser wants is not there, or it wants nothing yet, it is offered what is shown instead.
         offer = gr.skip() if info.id in (wanted, page.chosen) else json.dumps({"for": wanted, "set": info.id})
         head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), offer, rowhtml.about(info, lang)]
@@ -274,8 +276,11 @@ def _begun(
 def _counter(shell: Shell) -> Any:
     def count(page: DataPage, request: gr.Request) -> Any:
         doing, page.uncounted = page.uncounted, None
-        if doing is None:  # another event's rows are still on their way, and it counts them
-            return NOTHING[:2]
+        if (
+            doing is None
+        ):  # another event's rows are still on their way, and it counts them; or an older event has done it
+            # Then these numbers may be on the page already, and gone again: Gradio sends rows once more when all are there.
+            return page.counted if page.counted is not None else NOTHING[:2]
         lang, (dataset, model, limits) = shell.lang(request), doing
         try:
             counts = shell.engine.inspect(dataset, model, *limits)
@@ -285,7 +290,10 @@ def _counter(shell: Shell) -> Any:
             made = [rowhtml.tiles(shell.engine.read(dataset), lang), rowhtml.error(error, lang)]
         finally:
             wanted = page.done_with(doing)
-        return made if wanted else NOTHING[:2]
+        if not wanted:
+            return NOTHING[:2]
+        page.counted = made
+        return made
 
     return count
 
