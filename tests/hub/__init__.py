@@ -14,7 +14,7 @@ how a test lets the real client talk to it. A test that needs one Hub takes the 
 
 from tests.hub.client import online, online_process, without_waiting
 from tests.hub.faults import Fault, rate_limit
-from tests.hub.samples import code, pickles, shards
+from tests.hub.samples import code, pickles, real, real_shards, shards
 from tests.hub.server import Hub
 from tests.hub.store import Account, File, Repo, made
 
@@ -30,6 +30,8 @@ __all__ = [
     "online_process",
     "pickles",
     "rate_limit",
+    "real",
+    "real_shards",
     "shards",
     "without_waiting",
 ]

@@ -1,25 +1,39 @@
 """Models from elsewhere: which server they come from, what a repository holds, downloads, search. Knows nothing of jobs.
 
     source = read_source(home)[0]
-    plan = listing.plan(source, "Qwen/Qwen2.5-0.5B-Instruct", token=Tokens().current())
-    download(plan, source, home / "models" / "Qwen2.5-0.5B-Instruct", progress=print, stop=threading.Event())
+    wanted = plan(source, "Qwen/Qwen2.5-0.5B-Instruct", token=Tokens().current())
+    download(wanted, source, home / "models" / "Qwen2.5-0.5B-Instruct", progress=print, stop=threading.Event())
 
 Whatever a server says or doesn't say ends as a value or as a `WorkbenchError` with a code from `errors.py`.
 """
 
 from __future__ import annotations
 
+from workbench.hub.downloads import Transfer, Unfinished, discard, download, unfinished
+from workbench.hub.listing import DownloadPlan, PlannedFile, check_id, plan
+from workbench.hub.provenance import Provenance, read_provenance
 from workbench.hub.sources import Reachable, Source, make_source, reachable, read_source, save_source
 from workbench.hub.tokens import Token, Tokens, who
 
 __all__ = [
+    "DownloadPlan",
+    "PlannedFile",
+    "Provenance",
     "Reachable",
     "Source",
     "Token",
     "Tokens",
+    "Transfer",
+    "Unfinished",
+    "check_id",
+    "discard",
+    "download",
     "make_source",
+    "plan",
     "reachable",
+    "read_provenance",
     "read_source",
     "save_source",
+    "unfinished",
     "who",
 ]
