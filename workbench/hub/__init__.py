@@ -9,14 +9,18 @@ Whatever a server says or doesn't say ends as a value or as a `WorkbenchError` w
 
 from __future__ import annotations
 
+from workbench.hub.cache import CachedModel, cached, scan
 from workbench.hub.downloads import Transfer, Unfinished, discard, download, unfinished
 from workbench.hub.listing import DownloadPlan, PlannedFile, check_id, plan
 from workbench.hub.provenance import Provenance, read_provenance
+from workbench.hub.search import Found, search
 from workbench.hub.sources import Reachable, Source, make_source, reachable, read_source, save_source
 from workbench.hub.tokens import Token, Tokens, who
 
 __all__ = [
+    "CachedModel",
     "DownloadPlan",
+    "Found",
     "PlannedFile",
     "Provenance",
     "Reachable",
@@ -25,6 +29,7 @@ __all__ = [
     "Tokens",
     "Transfer",
     "Unfinished",
+    "cached",
     "check_id",
     "discard",
     "download",
@@ -34,6 +39,8 @@ __all__ = [
     "read_provenance",
     "read_source",
     "save_source",
+    "scan",
+    "search",
     "unfinished",
     "who",
 ]

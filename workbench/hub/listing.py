@@ -200,8 +200,8 @@ def _ask(source: Source, repo_id: str, revision: str | None, token: Token | None
         files=tuple(files),
         bytes=sum(file.bytes for file in files),
         gated=bool(info.get("gated")),
-        licence=_licence(info.get("cardData"), tags),
-        parameters=_total(info.get("safetensors")),
+        licence=licence_of(info.get("cardData"), tags),
+        parameters=total_of(info.get("safetensors")),
         config=config,
     )
 
@@ -252,7 +252,7 @@ def _unusable(message: Text) -> WorkbenchError:
     return hub_error(message, Text("Choose another model.", "请换一个模型。"), code="hub_unusable")
 
 
-def _licence(card: Any, tags: list[str]) -> str:
+def licence_of(card: Any, tags: list[str]) -> str:
     """How the repository names its licence: by its own name where it is none of the usual ones."""
     card = card if isinstance(card, dict) else {}
     tagged = next((tag.removeprefix("license:") for tag in tags if tag.startswith("license:")), "")
@@ -261,6 +261,6 @@ def _licence(card: Any, tags: list[str]) -> str:
     return found[:80] if found.isprintable() else ""
 
 
-def _total(weights: Any) -> int | None:
+def total_of(weights: Any) -> int | None:
     total = weights.get("total") if isinstance(weights, dict) else None
     return total if type(total) is int and 0 < total < 2**53 else None

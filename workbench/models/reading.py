@@ -104,7 +104,7 @@ def contained(folder: Path, name: str) -> Path | None:
     """The file `name` directly in `folder`, or None where there is none.
 
     A link that leads out of the folder is refused; the Hugging Face cache is the exception, since its snapshots are
-    links into the `blobs` folder beside them.
+    links into the `blobs` folder beside them, and from there into one that all its repositories share.
     """
     if not name or name in (".", "..") or any(sign in name for sign in "/\\:\0"):
         raise model_error(
@@ -117,8 +117,11 @@ def contained(folder: Path, name: str) -> Path | None:
     if not path.is_file():
         return None
     real, home = path.resolve(), folder.resolve()
-    blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else None
-    if real.is_relative_to(home) or (blobs is not None and real.is_relative_to(blobs)):
+    repository = home.parent.parent
+    blobs = [repository / "blobs"] if home.parent.name == "snapshots" else []
+    if blobs and repository.name.startswith("models--"):
+        blobs.append(repository.parent / "blobs")
+    if any(real.is_relative_to(place) for place in (home, *blobs)):
         return path
     raise model_error(
         Text("{name} is a link that leads out of its folder.", "{name} 是指向文件夹之外的链接。").with_(name=name),
