@@ -146,6 +146,27 @@ def test_auto_is_fp16_on_older_cards(monkeypatch):
     assert loading.pick_dtype("auto", "cuda:0") == "bf16"
 
 
+def test_the_device_is_the_card_that_is_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert loading.pick_device() == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert loading.pick_device() == "mps"
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert loading.pick_device() == "xpu:1"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert loading.pick_device() == "cuda:3"
+
+
+@pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_auto_on_intels_card_is_what_it_computes(monkeypatch, supported, expected):
+    monkeypatch.setattr(torch.xpu, "is_bf16_supported", lambda: supported)
+    assert loading.pick_dtype("auto", "xpu:0") == expected
+
+
 def gradients(model):
     """Gradients of a LoRA model for one text: of its adapter and of the input embeddings."""
     model.train()

@@ -13,7 +13,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text, count_chinese
 from workbench.data.formats import require_kind
 from workbench.data.library import DataLibrary, Loaded
-from workbench.engine.hardware import cuda_module, memory, torch_is_loaded
+from workbench.engine.hardware import cuda_module, memory, torch_is_loaded, unsupported_card
 from workbench.engine.plan import Forecast, memory_estimate, plan_steps, split_counts
 from workbench.engine.records import RunRecord
 from workbench.methods import METHODS
@@ -26,6 +26,18 @@ from workbench.models.tokenizer_file import check_tokenizer
 
 LIKE_RUNS = 5  # newest runs whose speed is looked at
 TELLING_STEPS = 20
+NEWER_TORCH = Text(
+    "It is newer than this torch: install one for it (pytorch.org, Get started, the highest CUDA version; on AMD the newest"
+    " ROCm). To train on the processor instead, start with CUDA_VISIBLE_DEVICES set to -1.",
+    "显卡比 torch 新：请到 pytorch.org 的 Get started 页安装支持它的版本（选最高的 CUDA 版本；AMD 显卡选最新的 ROCm）。"
+    "如要改用处理器训练，请将 CUDA_VISIBLE_DEVICES 设为 -1 后启动。",
+)
+OLDER_TORCH = Text(
+    "It is older than what this torch was built for: install torch for a lower CUDA version (pytorch.org, Previous versions)."
+    " To train on the processor instead, start with CUDA_VISIBLE_DEVICES set to -1.",
+    "显卡比 torch 支持的型号旧：请到 pytorch.org 的 Previous versions 页安装较低 CUDA 版本的 torch。"
+    "如要改用处理器训练，请将 CUDA_VISIBLE_DEVICES 设为 -1 后启动。",
+)
 SLOWEST = 2.5e10  # floating-point operations a second of a plain computer: the guess before anything ran here
 
 
@@ -187,8 +199,19 @@ def check_device(config: RunConfig, device: str) -> None:
     """Refuse what a device cannot do. Asked again by the training itself: before torch is loaded nobody knows the device.
 
     Raises:
-        WorkbenchError: fp16 without a graphics card.
+        WorkbenchError: fp16 without a graphics card; a graphics card that the installed torch can't compute on.
     """
+    number = device.partition(":")[2]
+    card = unsupported_card(int(number) if number.isdigit() else 0) if device.startswith("cuda") else None
+    if card is not None:
+        raise WorkbenchError(
+            Text(
+                "the installed torch can't compute on this graphics card: {card} ({capability})",
+                "当前安装的 torch 不支持这块显卡：{card}（{capability}）",
+            ).with_(card=card.card, capability=card.capability),
+            NEWER_TORCH if card.newer else OLDER_TORCH,
+            code="no_kernels",
+        )
     if config.precision.dtype == "fp16" and not device.startswith("cuda"):
         raise WorkbenchError(
             Text("fp16 needs a graphics card", "fp16 需要显卡"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 import psutil
 
 from workbench.engine.container import limited
+
+_BUILT_FOR = re.compile(r"(sm|compute)_(\d{2,3})([af]?)")
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,52 @@ def memory_of_this_process() -> int:
     if cuda is not None:
         return int(cuda.max_memory_allocated())  # type: ignore[attr-defined]
     return int(psutil.Process().memory_info().rss)
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A graphics card that the installed torch has no kernels for.
+
+    Attributes:
+        capability: of the card, such as 8.6.
+        newer: whether the card is newer than everything that this torch was built for; else it is older.
+    """
+
+    card: str
+    capability: str
+    newer: bool
+
+
+def unsupported_card(index: int = 0) -> Unsupported | None:
+    """The graphics card that trains, where torch has no kernels for it; None where it has, or where that isn't known.
+
+    Without kernels the first computation on the card fails ("no kernel image is available"). By CUDA's rules of
+    compatibility: `sm_86` (a binary) runs on 8.6 and on later cards of the same major version, `compute_80` (PTX) is
+    compiled for every card from 8.0 on. A letter behind the number (`sm_90a`) holds it to that very card. AMD's cards are
+    listed by names of their own (`gfx1100`).
+    """
+    cuda = cuda_module()
+    if cuda is None:
+        return None
+    try:
+        built = [str(name) for name in cuda.get_arch_list()]  # type: ignore[attr-defined]
+        card = cuda.get_device_name(index)  # type: ignore[attr-defined]
+        if any(name.startswith("gfx") for name in built):
+            properties = cuda.get_device_properties(index)  # type: ignore[attr-defined]
+            own = str(getattr(properties, "gcnArchName", "")).partition(":")[0]
+            return Unsupported(card, own, True) if own and own not in built else None
+        major, minor = cuda.get_device_capability(index)  # type: ignore[attr-defined]
+    except (AttributeError, RuntimeError):  # another vendor's torch; a driver that doesn't say
+        return None
+    kinds = [found.groups() for name in built if (found := _BUILT_FOR.fullmatch(name))]
+    if not kinds or any(_runs(kind, int(digits), letter, major, minor) for kind, digits, letter in kinds):
+        return None
+    return Unsupported(card, f"{major}.{minor}", all(int(digits) <= major * 10 + minor for _, digits, _ in kinds))
+
+
+def _runs(kind: str, digits: int, letter: str, major: int, minor: int) -> bool:
+    """Whether what was built for one kind of card runs on a card."""
+    card = major * 10 + minor
+    if letter:
+        return digits == card if letter == "a" else digits // 10 == major and digits <= card
+    return digits <= card and (kind == "compute" or digits // 10 == major)

@@ -27,12 +27,12 @@ from workbench.models.building import TooLarge, no_larger_than
 from workbench.models.config_file import unknown_architecture
 from workbench.models.files import check_folder
 from workbench.models.generation_settings import read_generation_settings
+from workbench.models.quantized import QUANTIZATIONS, one_by_one, quantization_config
 from workbench.models.reading import model_error
 from workbench.models.templates import check_template
 from workbench.models.tokenizer_file import check_tokenizer
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-QUANTIZATIONS = ("none", "int8", "nf4")
 
 _LOG = logging.getLogger(__name__)
 _PAD_TOKENS = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|PAD_TOKEN|>")
@@ -40,10 +40,11 @@ _PLAIN_INITIALISATIONS = (None, True, False, "gaussian")
 
 
 def pick_device() -> str:
-    """The device to train and answer on: the process's own CUDA card, Apple's GPU, or the CPU."""
-    if torch.cuda.is_available():
-        rank = os.environ.get("LOCAL_RANK", "0")  # set by torchrun, one process a card
-        return f"cuda:{int(rank) % torch.cuda.device_count() if rank.isdigit() else 0}"
+    """The device to train and answer on: the process's own CUDA or ROCm card, Intel's or Apple's GPU, or the CPU."""
+    for kind, cards in (("cuda", torch.cuda), ("xpu", torch.xpu)):  # ROCm calls itself cuda, too
+        if cards.is_available():
+            rank = os.environ.get("LOCAL_RANK", "0")  # set by torchrun, one process a card
+            return f"{kind}:{int(rank) % cards.device_count() if rank.isdigit() else 0}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
@@ -57,6 +58,8 @@ def pick_dtype(choice: str, device: str | torch.device | None = None) -> str:
     kind = torch.device(device or pick_device()).type
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if kind == "xpu":
+        return "bf16" if torch.xpu.is_bf16_supported() else "fp32"
     # torch has no public name for this; without it bf16 on a CPU is slower than fp32.
     hardware_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return "bf16" if kind == "cpu" and hardware_bf16 is not None and hardware_bf16() else "fp32"
@@ -124,12 +127,14 @@ def load_model(
         "generation_config": transformers.GenerationConfig(**read_generation_settings(files.folder).used),
     }
     if quantization != "none":
-        options["quantization_config"] = _quantization(quantization, DTYPES[dtype])
+        options["quantization_config"] = quantization_config(quantization, DTYPES[dtype])
     if place.type != "cpu" or quantization != "none":
         options["device_map"] = {"": place}
+    # Weights that stay as they are in the file are best mapped, since the system can drop them when it needs the memory.
+    converted = quantization != "none" or (place.type == "cpu" and files.dtype != dtype)
     auto_class = auto_class or transformers.AutoModelForCausalLM
     try:
-        with no_larger_than(files.parameters, files.tensors):
+        with no_larger_than(files.parameters, files.tensors), one_by_one(converted):
             model, info = _from_pretrained(auto_class, files.folder, options, fall_back=attention is None)
     except (torch.OutOfMemoryError, MemoryError):
         raise
@@ -141,7 +146,7 @@ def load_model(
     guard_packing(model)
     if getattr(model, "hf_device_map", None) and place.type == "cpu":
         del model.hf_device_map  # peft would spread the model over the devices that it finds
-    if quantization != "none":
+    if converted:
         _release_memory()
     return model.eval()
 
@@ -210,19 +215,6 @@ def load_adapter(model: Any, adapter_folder: Path | str, *, name: str = "default
         raise _mismatch(_first_line(error)) from error
     _check_loaded(model, files, name)
     return model
-
-
-def _quantization(kind: str, dtype: torch.dtype) -> Any:
-    if kind == "int8":
-        # It warns about its cast to fp16 on every call of every layer.
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        return transformers.BitsAndBytesConfig(load_in_8bit=True)
-    return transformers.BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=dtype,
-        bnb_4bit_use_double_quant=True,
-    )
 
 
 def _release_memory() -> None:
