@@ -23,6 +23,9 @@ _SOURCES = Text(
     "Check the connection, or choose another source of models: a mirror, ModelScope, or a proxy.",
     "请检查网络，或换一个模型来源：镜像、ModelScope，或设置代理。",
 )
+NO_HUB = Text("its answer is not that of a Hub of models", "它的回应不像模型站点")
+TOO_LATE = Text("it doesn't answer in time", "未在规定时间内回应")
+BROKEN_OFF = Text("the connection breaks off", "连接中断")
 _LATER = Text("Try again later.", "请稍后再试。")
 
 
@@ -134,6 +137,12 @@ def translated(error: Exception, source: Source, repo_id: str, has_token: bool) 
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    if source.kind == "modelscope":
+        from workbench.hub import modelscope
+
+        known = modelscope.meaning(error, source, repo_id)
+        if known is not None:
+            return known
     cause = error.__cause__
     if isinstance(error, LocalEntryNotFoundError) and isinstance(cause, Exception):
         return translated(cause, source, repo_id, has_token)
@@ -142,19 +151,16 @@ def translated(error: Exception, source: Source, repo_id: str, has_token: bool) 
     if isinstance(error, OfflineModeIsEnabled):
         return offline()
     if isinstance(error, httpx2.ProxyError):
-        return _proxy(source)
+        return failing_proxy(source)
     if isinstance(error, httpx2.TimeoutException | TimeoutError):
-        return unreachable(source, Text("it doesn't answer in time", "未在规定时间内回应"))
+        return unreachable(source, TOO_LATE)
     if isinstance(error, httpx2.TooManyRedirects | httpx2.DecodingError | httpx2.UnsupportedProtocol):
-        return unreachable(source, _NO_HUB)
+        return unreachable(source, NO_HUB)
     if isinstance(error, httpx2.TransportError):
         return _not_connected(error, source)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | httpx2.InvalidURL | ValueError):
-        return unreachable(source, _NO_HUB)
+        return unreachable(source, NO_HUB)
     return _not_connected(error, source) if isinstance(error, ConnectionError) else None
-
-
-_NO_HUB = Text("its answer is not that of a Hub of models", "它的回应不像模型站点")
 
 
 def _refused(error: Any, source: Source, repo_id: str, has_token: bool) -> WorkbenchError:
@@ -186,21 +192,15 @@ def _refused(error: Any, source: Source, repo_id: str, has_token: bool) -> Workb
             code="hub_file",
         )
     if isinstance(error, RepositoryNotFoundError | DisabledRepoError):
-        return missing(repo_id, source, has_token) if repo_id else unreachable(source, _NO_HUB)
+        return missing(repo_id, source, has_token) if repo_id else unreachable(source, NO_HUB)
     if status == 407:
-        return _proxy(source)
+        return failing_proxy(source)
     if status in (401, 403):
         return _token(status, source, repo_id)
     if status == 429:
         return rate_limit(source, retry_after(error))
     if status >= 500 or status == 408:
-        return hub_error(
-            Text("{source} has trouble of its own ({status})", "{source} 服务器出错（{status}）").with_(
-                source=source.name, status=status
-            ),
-            _LATER,
-            code="hub_server",
-        )
+        return trouble(source, status)
     return unreachable(source, Text("it refuses with {status}", "它以 {status} 拒绝").with_(status=status))
 
 
@@ -226,6 +226,17 @@ def _token(status: int, source: Source, repo_id: str) -> WorkbenchError:
     )
 
 
+def trouble(source: Source, status: int) -> WorkbenchError:
+    """A server that fails."""
+    return hub_error(
+        Text("{source} has trouble of its own ({status})", "{source} 服务器出错（{status}）").with_(
+            source=source.name, status=status
+        ),
+        _LATER,
+        code="hub_server",
+    )
+
+
 def rate_limit(source: Source, seconds: int | None) -> WorkbenchError:
     """Too many requests from here."""
     hint = Text("Wait a few minutes; with an access token more is allowed.", "请等几分钟；使用访问令牌可提高上限。")
@@ -247,7 +258,8 @@ def retry_after(error: Any) -> int | None:
     return min(int(given), 86_400) if given.isascii() and given.isdigit() and len(given) < 9 else None
 
 
-def _proxy(source: Source) -> WorkbenchError:
+def failing_proxy(source: Source) -> WorkbenchError:
+    """What all requests go through doesn't let them."""
     return hub_error(
         Text("the proxy on the way to {source} fails", "通往 {source} 的代理出错").with_(source=source.name),
         Text(
@@ -262,7 +274,7 @@ def _not_connected(error: Exception, source: Source) -> WorkbenchError:
     """A connection that could not be made or that broke; a proxy that isn't there looks the same as a server that isn't."""
     said = str(error).lower()
     if source.proxy and _is_connecting(error) and "certificate" not in said:
-        return _proxy(source)
+        return failing_proxy(source)
     if "certificate" in said or "ssl" in said:
         return unreachable(
             source,
@@ -272,7 +284,7 @@ def _not_connected(error: Exception, source: Source) -> WorkbenchError:
         return unreachable(source, Text("its name is not known to the network", "网络无法解析它的域名"))
     if "refused" in said:
         return unreachable(source, Text("the connection is refused", "连接被拒绝"))
-    return unreachable(source, Text("the connection breaks off", "连接中断"))
+    return unreachable(source, BROKEN_OFF)
 
 
 def _is_connecting(error: Exception) -> bool:

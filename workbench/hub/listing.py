@@ -35,7 +35,7 @@ _LONGEST_ID = 96
 _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,126}[A-Za-z0-9_-])?", re.ASCII)
 _HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co", "hf-mirror.com", "modelscope.cn", "www.modelscope.cn")
 _NO_MODELS = ("datasets", "spaces", "docs", "collections", "papers", "studios", "blog", "api")
-_CONFIG = "config.json"
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def plan(source: Source, repo_id: str, revision: str | None = None, token: Token
         if source.kind == "modelscope":
             from workbench.hub import modelscope
 
-            return within(ANSWER_SECONDS, lambda: modelscope.plan(source, wanted, revision, token))
+            return within(ANSWER_SECONDS, lambda: modelscope.plan(source, wanted, revision))
         return within(ANSWER_SECONDS, lambda: _ask(source, wanted, revision, token))
 
 
@@ -193,7 +193,7 @@ def _ask(source: Source, repo_id: str, revision: str | None, token: Token | None
     files = [entries[name] for name in needed]
     # The server's own spelling, since an old name leads to the new one; it is held to the same rules.
     real = info["id"] if _ID.fullmatch(info["id"]) and len(info["id"]) <= _LONGEST_ID else repo_id
-    config = _config(source, real, info["sha"], entries[_CONFIG], token)
+    config = _config(source, real, info["sha"], entries[CONFIG], token)
     return DownloadPlan(
         repo_id=real,
         sha=info["sha"],
@@ -219,11 +219,11 @@ def _planned(entry: _Entry) -> PlannedFile | None:
 
 def _config(source: Source, repo_id: str, sha: str, file: PlannedFile, token: Token | None) -> dict[str, Any]:
     """The model's config.json, looked through before anything large is fetched. Asking for it shows who may have the files."""
-    data = fetch(source, f"/{repo_id}/resolve/{sha}/{_CONFIG}", token)
+    data = fetch(source, f"/{repo_id}/resolve/{sha}/{CONFIG}", token)
     hasher = file.hasher()
     hasher.update(data)
     if len(data) != file.bytes or hasher.hexdigest() != file.expected:
-        raise wrong_content(_CONFIG, source)
+        raise wrong_content(CONFIG, source)
     return checked_config(data)
 
 
@@ -234,7 +234,7 @@ def checked_config(data: bytes) -> dict[str, Any]:
         WorkbenchError: (`hub_unusable`, and those of `check_config`) it can't.
     """
     try:
-        config = parse_json(data, _CONFIG)
+        config = parse_json(data, CONFIG)
     except Damaged as error:
         raise _unusable(error.message) from None
     if not isinstance(config, dict):

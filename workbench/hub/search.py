@@ -58,8 +58,8 @@ def search(source: Source, words: str, limit: int = 20, token: Token | None = No
         if source.kind == "modelscope":
             from workbench.hub import modelscope
 
-            return within(ANSWER_SECONDS, lambda: modelscope.search(source, wanted, limit, token))
-        query = {"search": wanted, "limit": limit, "sort": "downloads", "filter": "safetensors", "expand": list(_ASKED)}
+            return within(ANSWER_SECONDS, lambda: modelscope.search(source, wanted, limit))
+        query: dict[str, Any] = {"search": wanted, "limit": limit, "sort": "downloads", "filter": "safetensors", "expand": list(_ASKED)}
         listed = within(ANSWER_SECONDS, lambda: ask(source, "/api/models", token, **query))
         if not isinstance(listed, list):
             raise ValueError("no list of models")
