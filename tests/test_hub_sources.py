@@ -14,6 +14,7 @@ import pytest
 from tests.hub import Hub, rate_limit
 from workbench.config.errors import WorkbenchError
 from workbench.hub import Source, make_source, reachable, read_source, save_source
+from workbench.hub.client import adopt
 from workbench.hub.sources import HUGGING_FACE, MODELSCOPE, default_source
 
 
@@ -162,6 +163,27 @@ def test_a_proxy_that_fails_is_named_and_this_computer_needs_none(hub: Hub) -> N
     assert reachable(Source("mirror", "http://hub.example", proxy=nowhere)).code == "hub_proxy"
     assert reachable(mirror(hub, proxy=nowhere)).ok
     assert reachable(Source("mirror", "http://hub.example", proxy=hub.url)).ok  # a proxy: it is asked for that host
+
+
+def test_the_chosen_proxy_comes_before_the_environments(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add("ann/tiny", {})
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert reachable(Source("mirror", "http://hub.example", proxy=hub.url)).ok
+
+
+def test_the_hubs_own_functions_go_through_the_proxy_too(hub: Hub) -> None:
+    from huggingface_hub import HfApi, set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    hub.add("ann/tiny", {})
+    try:
+        adopt(Source("mirror", "http://hub.example", proxy=hub.url))
+        assert HfApi(endpoint="http://hub.example", token=False).model_info("ann/tiny").id == "ann/tiny"
+        with pytest.raises(WorkbenchError):
+            adopt(Source(offline=True))
+    finally:
+        set_client_factory(default_client_factory)
 
 
 def test_offline_asks_nobody(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,44 +20,53 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 10.0  # within which every question of a person is answered, or said why not
 ANSWER_BYTES = 32 * 1024**2  # of a listing or a config.json; the longest seen have some megabytes
-_LOCK = threading.Lock()
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class _Factory:
-    """Makes the client that huggingface_hub keeps for the whole process; its own one waits without end where it isn't told."""
-
-    proxy: str
-
-    def __call__(self) -> httpx2.Client:
-        import httpx2
-        from huggingface_hub.utils import _http
-
-        mounts: dict[str, Any] = {}
-        if self.proxy:
-            mounts = {"all://": httpx2.HTTPTransport(proxy=self.proxy)}
-            mounts |= {f"all://{f'[{host}]' if ':' in host else host}": None for host in LOOPBACK}
-        hooks = {"request": [_http.hf_request_event_hook]}  # refuses in the client's offline mode, as its own factory's
-        return httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=ANSWER_SECONDS, mounts=mounts)
-
-
 def session(source: Source) -> httpx2.Client:
-    """The client's connections, through the source's proxy.
+    """Connections as the Hub's client makes them, through the source's proxy.
 
     Raises:
         WorkbenchError: (`hub_offline`) nobody is to be asked.
     """
-    from huggingface_hub import get_session, set_client_factory
-    from huggingface_hub.utils import _http
+    if source.offline:
+        raise offline()
+    return _connections(source.proxy)
+
+
+def adopt(source: Source) -> None:
+    """Let huggingface_hub's own functions (`HfApi`, uploads) go through the source's proxy from now on.
+
+    It has one client for the whole process; what is on its way through the one before is broken off. The address of the
+    source is given to each of them: `HfApi(endpoint=source.endpoint)`.
+
+    Raises:
+        WorkbenchError: (`hub_offline`) nobody is to be asked.
+    """
+    from huggingface_hub import set_client_factory
 
     if source.offline:
         raise offline()
-    wanted = _Factory(source.proxy)
-    with _LOCK:  # the client has no public way to tell which factory it has
-        if wanted != _http._GLOBAL_CLIENT_FACTORY:
-            set_client_factory(wanted)
-    return get_session()
+    set_client_factory(functools.partial(_connect, source.proxy))
+
+
+@functools.lru_cache(maxsize=8)
+def _connections(proxy: str) -> httpx2.Client:
+    """Kept for the process, since each takes a while to make; not the client's own, which any of its users may close."""
+    return _connect(proxy)
+
+
+def _connect(proxy: str) -> httpx2.Client:
+    import httpx2
+    from huggingface_hub.utils import _http
+
+    mounts: dict[str, Any] = {}
+    if proxy:  # for the same patterns as the environment's proxies have, in whose place it comes
+        mounts = {pattern: httpx2.HTTPTransport(proxy=proxy) for pattern in ("http://", "https://")}
+        mounts |= {f"all://{f'[{host}]' if ':' in host else host}": None for host in LOOPBACK}
+    hooks = {"request": [_http.hf_request_event_hook]}  # refuses in the client's offline mode, as its own client's
+    # Its own client waits without end where it isn't told otherwise.
+    return httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=ANSWER_SECONDS, mounts=mounts)
 
 
 def headers(source: Source, token: Token | None) -> dict[str, str]:

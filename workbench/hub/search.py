@@ -59,7 +59,13 @@ def search(source: Source, words: str, limit: int = 20, token: Token | None = No
             from workbench.hub import modelscope
 
             return within(ANSWER_SECONDS, lambda: modelscope.search(source, wanted, limit))
-        query: dict[str, Any] = {"search": wanted, "limit": limit, "sort": "downloads", "filter": "safetensors", "expand": list(_ASKED)}
+        query: dict[str, Any] = {
+            "search": wanted,
+            "limit": limit,
+            "sort": "downloads",
+            "filter": "safetensors",
+            "expand": list(_ASKED),
+        }
         listed = within(ANSWER_SECONDS, lambda: ask(source, "/api/models", token, **query))
         if not isinstance(listed, list):
             raise ValueError("no list of models")
