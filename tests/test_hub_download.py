@@ -223,3 +223,27 @@ def test_whole_files_that_make_no_model(hub: Hub, tmp_path: Path) -> None:
     error = failed(hub, repo, tmp_path)
     assert error.code == "damaged_weights" and error.field is None
     assert not (tmp_path / "models" / ".downloads").exists()
+
+
+@pytest.mark.parametrize(
+    "change, code",
+    [
+        ({"tokenizer_config.json": '{"auto_map": {"AutoTokenizer": "own.Own"}}'}, "remote_code"),
+        ({"tokenizer_config.json": "["}, "invalid_json"),
+        ({"tokenizer.json": "{"}, "broken_tokenizer"),
+        ({"special_tokens_map.json": '{"a": 1' + "0" * 200 + "}"}, "impossible_config"),
+        (
+            {"model.safetensors.index.json": '{"weight_map": {"w": "../x", "v": "model-00001-of-00012.safetensors"}}'},
+            "missing_shard",
+        ),
+        ({"model.safetensors.index.json": '{"weight_map": {}}'}, "invalid_json"),
+    ],
+    ids=["code", "no-json", "cut", "huge", "shard", "index"],
+)
+def test_small_files_that_can_not_be_used_are_found_before_the_weights_come(
+    hub: Hub, tmp_path: Path, change: dict[str, str], code: str
+) -> None:
+    repo = hub.add("ann/tiny", {**real_shards(20), **change})
+    error = failed(hub, repo, tmp_path)
+    assert error.code == code and error.field is None and not hub.fetches(repo, "model-*.safetensors")
+    assert not (tmp_path / "models" / ".downloads").exists()

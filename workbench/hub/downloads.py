@@ -19,6 +19,7 @@ from pathlib import Path
 
 from workbench.config.disk import disk_errors, disk_full, entries, free_bytes, hide, remove
 from workbench.config.errors import StopRequested, WorkbenchError
+from workbench.config.problems import short
 from workbench.config.reading import Damaged
 from workbench.config.text import Text
 from workbench.hub.errors import hub_error, offline
@@ -28,7 +29,7 @@ from workbench.hub.provenance import RECORD, Provenance, begun, read_provenance,
 from workbench.hub.sources import Source
 from workbench.hub.tokens import Token
 from workbench.hub.transfer import PART, Gauge, Wanted, fetch_file
-from workbench.models.files import check_folder
+from workbench.models.files import WEIGHTS_INDEX, check_folder, check_small_files, promised_weights
 
 __all__ = ["Transfer", "Unfinished", "discard", "download", "unfinished"]
 
@@ -101,17 +102,34 @@ def download(
     with _alone(place):
         with disk_errors(place):
             record = _taken_up(plan, source, place)
-        _work(record, source, place, token, progress, stop)
         try:
-            check_folder(place)
-        except WorkbenchError as error:
+            _work(record, source, place, token, progress, stop)
+            with _looking():
+                check_folder(place)
+        except _NoModel as none:
             remove(place)  # every file is the listed one: another try would bring the same
-            raise WorkbenchError(error.message, error.hint, code=error.code) from None
+            raise WorkbenchError(none.error.message, none.error.hint, code=none.error.code) from None
         with disk_errors(folder):
             if os.path.lexists(folder):
                 raise _exists(folder)
             place.rename(folder)
     return folder
+
+
+class _NoModel(Exception):
+    """What was fetched is no model that can be used; not about a setting of a run, as the error inside it."""
+
+    def __init__(self, error: WorkbenchError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+@contextlib.contextmanager
+def _looking() -> Iterator[None]:
+    try:
+        yield
+    except WorkbenchError as error:
+        raise _NoModel(error) from None
 
 
 def unfinished(models: Path) -> list[Unfinished]:
@@ -277,9 +295,14 @@ def _work(
 
 
 def _fetch_all(record: Provenance, source: Source, place: Path, token: Token | None, gauge: Gauge) -> None:
+    looked = False
     for file in record.files:
         if file.name in record.verified:
             continue
+        if file.name.endswith(".safetensors") and not looked:
+            looked = True
+            with _looking():
+                _look_before_the_weights(record, place)
         gauge.file = file.name
         fetch_file(Wanted(source, record.repo_id, record.sha, file, token), place, gauge)
         gauge.check()
@@ -287,6 +310,23 @@ def _fetch_all(record: Provenance, source: Source, place: Path, token: Token | N
         write_provenance(place, record)
         gauge.files_done += 1
     gauge.file = ""
+
+
+def _look_before_the_weights(record: Provenance, place: Path) -> None:
+    """Find out by the small files, which come first, what would be found when all is here."""
+    check_small_files(place)
+    names = {file.name for file in record.files}
+    if WEIGHTS_INDEX in names:
+        missing = sorted(promised_weights(place / WEIGHTS_INDEX).keys() - names)
+        if missing:
+            raise hub_error(
+                Text(
+                    "{model} lacks {file}, which its list of weights names",
+                    "{model} 缺少权重清单中列出的 {file}",
+                ).with_(model=record.repo_id, file=short(missing[0])),
+                Text("Choose another model or version.", "请换一个模型或版本。"),
+                code="missing_shard",
+            )
 
 
 class _Meter:

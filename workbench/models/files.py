@@ -166,10 +166,7 @@ def _look_into(folder: Path) -> ModelFiles:
     weights = _find_weights(folder)
     headers = [tensor for path, names in weights.items() for tensor in _check_shard(path, names)]
     check_sizes(config, ((tensor.name, tensor.shape) for tensor in headers), config_path.name)
-    for name in _SMALL_FILES:
-        if small := contained(folder, name):
-            refuse_huge_numbers(read_json_object(small), name)
-    has_template = _check_tokenizer(folder)
+    has_template = check_small_files(folder)
     counts: dict[str, int] = {}
     for tensor in headers:
         counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.count
@@ -186,14 +183,19 @@ def _look_into(folder: Path) -> ModelFiles:
     )
 
 
-def _find_weights(folder: Path) -> dict[Path, set[str] | None]:
-    """Weight files, each with the tensors that the index promises in it (None: no index)."""
-    single = contained(folder, WEIGHTS)
-    if single:
-        return {single: None}
-    index_path = contained(folder, WEIGHTS_INDEX)
-    if index_path is None:
-        raise _no_safetensors(folder)
+def check_small_files(folder: Path) -> bool:
+    """Look into what a model has beside its weights and config.json; whether it brings a chat template.
+
+    For a download, which is refused before its gigabytes come. Errors (`code`): as of `check_folder`.
+    """
+    for name in _SMALL_FILES:
+        if small := contained(folder, name):
+            refuse_huge_numbers(read_json_object(small), name)
+    return _check_tokenizer(folder)
+
+
+def promised_weights(index_path: Path) -> dict[str, set[str]]:
+    """The weight files that an index names, each with its tensors. Errors (`code`): invalid_json."""
     mapping = read_json_object(index_path).get("weight_map")
     if not isinstance(mapping, dict) or not mapping or not all(isinstance(file, str) for file in mapping.values()):
         raise model_error(
@@ -204,6 +206,18 @@ def _find_weights(folder: Path) -> dict[Path, set[str] | None]:
     names: dict[str, set[str]] = {}
     for tensor, file in mapping.items():
         names.setdefault(file, set()).add(tensor)
+    return names
+
+
+def _find_weights(folder: Path) -> dict[Path, set[str] | None]:
+    """Weight files, each with the tensors that the index promises in it (None: no index)."""
+    single = contained(folder, WEIGHTS)
+    if single:
+        return {single: None}
+    index_path = contained(folder, WEIGHTS_INDEX)
+    if index_path is None:
+        raise _no_safetensors(folder)
+    names = promised_weights(index_path)
     found = {file: contained(folder, file) for file in sorted(names)}
     missing = [file for file, path in found.items() if path is None]
     if missing:
