@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.hub import Hub, rate_limit
+from tests.hub import Hub, rate_limit, real
 from workbench.config.errors import WorkbenchError
-from workbench.hub import Source, Token, Tokens, who
+from workbench.hub import Source, Token, Tokens, download, plan, save_source, search, transfer, who
 
 PLANTED = "hf_" + "PlantedPlantedPlantedPlantedPlante"
 OTHER = "hf_" + "OtherOtherOtherOtherOtherOtherOthe"
@@ -124,3 +124,37 @@ def test_a_server_that_repeats_it_as_a_name(hub: Hub) -> None:
     ann = hub.account("ann", token=PLANTED)
     ann.name = f"ann {PLANTED}"
     assert PLANTED not in repr(who(Token(PLANTED), mirror(hub)))
+
+
+def test_a_planted_one_is_in_no_file_log_or_error(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the environment and in memory, and repeated by a server in its refusals, its listing and its files' names."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(transfer, "WAITS", (0.01,) * 2)
+    monkeypatch.setenv("HF_TOKEN", PLANTED)
+    hub.account("ann", token=PLANTED)
+    home, source, tokens = tmp_path / "home", mirror(hub), Tokens()
+    tokens.use(PLANTED)
+    save_source(home, source)
+    repo = hub.add("ann/tiny", real(), license=PLANTED, gated="auto")
+    notes: list[str] = []
+
+    def act() -> None:
+        found = plan(source, repo.id, token=tokens.current())
+        notes.append(repr(found))
+        download(found, source, home / "models" / "tiny", tokens.current(), lambda each: notes.append(repr(each)))
+
+    refusals: list[dict[str, Any]] = [{"status": status} for status in (401, 403, 404, 429, 500)] + [{"cut": 0}]
+    for where in ("/api/models/*", "*/config.json", "/stored/*"):
+        for refusal in refusals:
+            fault = hub.fault(where, **{"message": f"Bearer {PLANTED}", **refusal})
+            with pytest.raises(WorkbenchError) as caught:
+                act()
+            hub.faults.lift(fault)
+            notes += [caught.value.to("en"), caught.value.to("zh"), *traceback.format_exception(caught.value)]
+    act()
+    notes += [repr(search(source, "tiny", token=tokens.current())), repr(tokens), repr(source), caplog.text]
+    notes += [path.read_text(errors="replace") for path in home.rglob("*") if path.is_file()]
+    assert (home / "models" / "tiny" / "download.json").is_file() and len(notes) > 60
+    assert not [note for note in notes if PLANTED in note]

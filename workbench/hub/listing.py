@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from workbench.config.errors import WorkbenchError
 from workbench.config.problems import short
 from workbench.config.reading import Count, Damaged, parse_json
+from workbench.config.redaction import redact
 from workbench.config.text import Text
 from workbench.hub.client import ANSWER_SECONDS, answered, ask, fetch, within
 from workbench.hub.errors import hub_error, wrong_content
@@ -258,7 +259,7 @@ def licence_of(card: Any, tags: list[str]) -> str:
     tagged = next((tag.removeprefix("license:") for tag in tags if tag.startswith("license:")), "")
     named = [card.get("license_name")] if card.get("license") in (None, "other") else []
     found = next((name for name in [*named, card.get("license"), tagged] if isinstance(name, str) and name), "")
-    return found[:80] if found.isprintable() else ""
+    return redact(found[:80]) if found.isprintable() else ""  # some server could say anything
 
 
 def total_of(weights: Any) -> int | None:
