@@ -2,7 +2,7 @@
 
     source = read_source(home)[0]
     wanted = plan(source, "Qwen/Qwen2.5-0.5B-Instruct", token=Tokens().current())
-    download(wanted, source, home / "models" / "Qwen2.5-0.5B-Instruct", progress=print, stop=threading.Event())
+    download(wanted, source, place_for(home / "models", wanted.repo_id), progress=print, stop=threading.Event())
 
 Whatever a server says or doesn't say ends as a value or as a `WorkbenchError` with a code from `errors.py`.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from workbench.hub.cache import CachedModel, cached, scan
 from workbench.hub.downloads import Transfer, Unfinished, discard, download, unfinished
 from workbench.hub.listing import DownloadPlan, PlannedFile, check_id, plan
+from workbench.hub.places import downloaded, place_for
 from workbench.hub.provenance import Provenance, read_provenance
 from workbench.hub.search import Found, search
 from workbench.hub.sources import Reachable, Source, make_source, reachable, read_source, save_source
@@ -33,7 +34,9 @@ __all__ = [
     "check_id",
     "discard",
     "download",
+    "downloaded",
     "make_source",
+    "place_for",
     "plan",
     "reachable",
     "read_provenance",
