@@ -172,6 +172,20 @@ def test_the_chosen_proxy_comes_before_the_environments(hub: Hub, monkeypatch: p
     assert reachable(Source("mirror", "http://hub.example", proxy=hub.url)).ok
 
 
+def test_the_environments_proxy_is_used_and_named_when_it_fails(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add("ann/tiny", {})
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    there, other = Source("mirror", "http://hub.example"), Source("mirror", "https://hub.example")
+    monkeypatch.setenv("http_proxy", hub.url)
+    monkeypatch.setenv("https_proxy", "http://me:planted@127.0.0.1:9")
+    assert reachable(there).ok and there.proxy_used == hub.url
+    found = reachable(other)
+    assert found.code == "hub_proxy" and other.proxy_used == "http://127.0.0.1:9" and "planted" not in str(found)
+    monkeypatch.setenv("no_proxy", "hub.example")
+    assert other.proxy_used == mirror(hub).proxy_used == "" and reachable(other).code == "hub_unreachable"
+
+
 def test_the_hubs_own_functions_go_through_the_proxy_too(hub: Hub) -> None:
     from huggingface_hub import HfApi, set_client_factory
     from huggingface_hub.utils._http import default_client_factory

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,7 +32,8 @@ def session(source: Source) -> httpx2.Client:
     """
     if source.offline:
         raise offline()
-    return _connections(source.proxy)
+    environment = tuple(sorted(urllib.request.getproxies().items()))  # read when connections are made, and never again
+    return _connections(source.proxy, environment)
 
 
 def adopt(source: Source) -> None:
@@ -51,7 +53,7 @@ def adopt(source: Source) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _connections(proxy: str) -> httpx2.Client:
+def _connections(proxy: str, environment: tuple[tuple[str, str], ...]) -> httpx2.Client:
     """Kept for the process, since each takes a while to make; not the client's own, which any of its users may close."""
     return _connect(proxy)
 

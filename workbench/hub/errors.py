@@ -273,7 +273,7 @@ def failing_proxy(source: Source) -> WorkbenchError:
 def _not_connected(error: Exception, source: Source) -> WorkbenchError:
     """A connection that could not be made or that broke; a proxy that isn't there looks the same as a server that isn't."""
     said = str(error).lower()
-    if source.proxy and _is_connecting(error) and "certificate" not in said:
+    if source.proxy_used and _is_connecting(error) and "certificate" not in said:
         return failing_proxy(source)
     if "certificate" in said or "ssl" in said:
         return unreachable(

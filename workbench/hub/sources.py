@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,6 +55,20 @@ class Source:
         """What it is called in sentences."""
         names = {"huggingface": "Hugging Face", "modelscope": "ModelScope"}
         return names.get(self.kind) or urlsplit(self.endpoint).netloc
+
+    @property
+    def proxy_used(self) -> str:
+        """The proxy that requests go through, the environment's included, without its password; "" for none."""
+        parts = urlsplit(self.endpoint)
+        host = parts.hostname or ""
+        if host in LOOPBACK:
+            return ""
+        found = self.proxy
+        if not found and not urllib.request.proxy_bypass(host):
+            named = urllib.request.getproxies()
+            found = named.get(parts.scheme) or named.get("all") or ""
+        scheme, _, rest = found.rpartition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]
 
     @property
     def is_private(self) -> bool:
