@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.text import Text
-from workbench.hub.client import session
+from workbench.hub.client import adopt
 from workbench.hub.downloads import Transfer
 from workbench.hub.errors import hub_error, translated, unreachable
 from workbench.hub.sources import Source, make_source
@@ -169,7 +169,7 @@ class _Uploader:
 
         kind, endpoint, proxy = order["source"]
         self._source, self._tell, self._order = make_source(kind, endpoint, False, proxy), tell, order
-        session(self._source)  # with limits of time, and the proxy
+        adopt(self._source)  # with limits of time, and the proxy
         self._api = HfApi(endpoint=self._source.endpoint, token=order["token"], library_name="workbench")
         self._base = self._files = 0
         self._file = ""
