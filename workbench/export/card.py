@@ -2,15 +2,19 @@
 
 The card is English, since that is what the Hugging Face Hub shows. It holds nothing of this computer: folders become
 the model's name, and anything that looks like an access token is blotted out. It knows nothing about runs; whoever has
-one passes the values.
+one passes the values. With a `repo_id` it is a card for the Hub, which refuses a commit whose card has a head that it
+doesn't take: what it wouldn't is left out there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+
+from workbench.models.origin import HUB_NAME, LICENCES
 
 KINDS = ("adapter", "model")
 
@@ -20,7 +24,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer{also}
 
 base = {base}  # the base model: {where}
-adapter = "."  # the folder of this file
+adapter = {here}
 
 tokenizer = AutoTokenizer.from_pretrained({tokenizer})
 model = AutoModelForCausalLM.from_pretrained(base, dtype={dtype})
@@ -30,7 +34,7 @@ _SETTINGS = "model.generation_config = GenerationConfig.from_pretrained(adapter)
 _LOAD_MODEL = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-folder = "."  # the folder of this file
+folder = {here}
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype={dtype}).eval()
@@ -48,6 +52,38 @@ _ANSWER = """\
 output = model.generate(**inputs, max_new_tokens=100)
 print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 """
+
+
+_MOST_ANSWERS, _LONGEST_ANSWER = 10, 1500  # shown in a card; characters of each
+_MARKS = re.compile(r"[*_\[\]()#!~>+-]")  # of Markdown
+_NUMBER = re.compile(r"^(\d+)([.])")  # the beginning of a list
+_LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class CardAnswer:
+    """One of the person's own questions, answered before and after the training; None where it wasn't asked then."""
+
+    question: str
+    before: str | None
+    after: str | None
+
+
+def answers_of(samples: Iterable[tuple[int, str, str]]) -> tuple[CardAnswer, ...]:
+    """The first and the last answer to each question.
+
+    Args:
+        samples: step, question and answer, in any order. What was answered at step 0 came before the training.
+    """
+    found: dict[str, list[tuple[int, str]]] = {}
+    for step, question, answer in samples:
+        found.setdefault(question, []).append((step, answer))
+    answers = []
+    for question, given in found.items():
+        first, last = min(given, key=lambda each: each[0]), max(given, key=lambda each: each[0])
+        before, after = first[1] if first[0] == 0 else None, last[1] if last[0] > 0 else None
+        answers.append(CardAnswer(question, before, after))
+    return tuple(answers)
 
 
 def portable_name(base: str) -> str:
@@ -87,6 +123,9 @@ def write_card(
     tokenizer_inside: bool = True,
     settings_inside: bool = False,
     base_shipped: bool = False,
+    repo_id: str | None = None,
+    curves: str | None = None,
+    answers: Sequence[CardAnswer] = (),
 ) -> str:
     """The text of a README.md.
 
@@ -99,45 +138,67 @@ def write_card(
         dataset: the training data's name.
         settings: main settings, dotted path to value, in the order to show.
         losses: final losses, such as {"training": 0.41, "evaluation": None}; None is left out.
-        license: left out when unknown.
+        license: of the base model; left out when unknown.
         languages: ISO codes, left out when unknown.
         chat: whether the model answers conversations (has a chat template) or continues text.
         dtype: fp32, bf16 or fp16, for the example.
         tokenizer_inside: whether an adapter's folder brings the tokenizer.
         settings_inside: whether it brings a generation_config.json, which peft does not read by itself.
         base_shipped: whether the base model comes with the workbench and is nowhere else.
+        repo_id: where it is pushed to; its users get it from there.
+        curves: the name of the picture of its curves, beside the card.
+        answers: the person's own questions with what was answered; they are shown to everybody who reads the card.
     """
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}")
     base = portable_name(base)
-    title = _line(name or ("Adapter" if kind == "adapter" else "Model"))
-    what = f"LoRA adapter for `{_line(base)}`" if kind == "adapter" else f"version of `{_line(base)}`"
+    known = {key: value for key, value in (losses or {}).items() if value is not None}
     parts = [
-        _front_matter(base, kind, method, dataset, license, languages),
-        f"# {title}\n\nA {what}, made with {_line(made or method or 'fine-tuning')}."
-        + (f" Training data: {_line(dataset)}." if dataset else ""),
-        "## How to use it\n\n" + _usage(base, kind, chat, dtype, base_shipped, tokenizer_inside, settings_inside),
+        _front_matter(base, kind, method, dataset, license, languages, repo_id is not None),
+        _introduction(base, kind, name, made or method, dataset),
+        f"Licence of the base model: {_line(license)}." if license and repo_id else "",
+        "## How to use it\n\n"
+        + _usage(base, kind, chat, dtype, base_shipped, tokenizer_inside, settings_inside, repo_id),
+        _answers(answers),
+        f"## Curves\n\n![Loss by step](./{curves})" if curves else "",
         _table("Settings", ("Setting", "Value"), settings or {}),
-        _table(
-            "Final losses",
-            ("Loss", "Value"),
-            {key: value for key, value in (losses or {}).items() if value is not None},
-        ),
+        _table("Final losses", ("Loss", "Value"), known),
     ]
     return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
 
 
+def _introduction(base: str, kind: str, name: str | None, made: str | None, dataset: str | None) -> str:
+    title = _line(name or ("Adapter" if kind == "adapter" else "Model"))
+    what = f"LoRA adapter for `{_line(base)}`" if kind == "adapter" else f"version of `{_line(base)}`"
+    data = f" Training data: {_line(dataset)}." if dataset else ""
+    return f"# {title}\n\nA {what}, made with {_line(made or 'fine-tuning')}.{data}"
+
+
 def _front_matter(
-    base: str, kind: str, method: str | None, dataset: str | None, license: str | None, languages: Sequence[str]
+    base: str,
+    kind: str,
+    method: str | None,
+    dataset: str | None,
+    license: str | None,
+    languages: Sequence[str],
+    for_hub: bool,
 ) -> str:
     import yaml
 
-    values: dict[str, Any] = {"base_model": base}
-    values["base_model_relation"] = "adapter" if kind == "adapter" else "finetune"
+    values: dict[str, Any] = {}
+    if not for_hub or HUB_NAME.fullmatch(base):
+        values = {"base_model": base, "base_model_relation": "adapter" if kind == "adapter" else "finetune"}
     values["library_name"] = "peft" if kind == "adapter" else "transformers"
     values["pipeline_tag"] = "text-generation"
-    if license:
-        values["license"] = license
+    if license and (not for_hub or license.lower() in LICENCES):
+        values["license"] = license.lower() if for_hub else license
+    elif license:
+        values |= {
+            "license": "other",
+            "license_name": re.sub(r"[^a-z0-9.]+", "-", license.lower()).strip("-") or "other",
+        }
+    if for_hub:
+        languages = [code for code in languages if _LANGUAGE.fullmatch(code)]
     if languages:
         values["language"] = list(languages)
     if dataset and re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
@@ -147,11 +208,46 @@ def _front_matter(
     return f"---\n{_TOKEN.sub('[removed]', text)}---"
 
 
+def _answers(answers: Sequence[CardAnswer]) -> str:
+    """The person's questions, with the answers as quotations."""
+    parts = []
+    for each in answers[:_MOST_ANSWERS]:
+        said = [
+            f"**{title}**\n\n{_quote(text)}" for title, text in (("Before", each.before), ("After", each.after)) if text
+        ]
+        if said:
+            parts.append("\n\n".join([f"### {_plain(each.question[:300])}", *said]))
+    return "\n\n".join(["## Answers before and after", *parts]) if parts else ""
+
+
+def _quote(text: str) -> str:
+    """A quotation that nothing in it ends, and of which no line is Markdown."""
+    text = text.strip()
+    text = text if len(text) <= _LONGEST_ANSWER else text[:_LONGEST_ANSWER] + " …"
+    lines = [_plain(line) for line in text.splitlines()]
+    return "\n".join(
+        f"> {line}\\" if line and number < len(lines) else f"> {line}".rstrip() for number, line in enumerate(lines, 1)
+    )
+
+
+def _plain(text: str) -> str:
+    """One line of Markdown that shows the text as it is."""
+    return _NUMBER.sub(r"\1\\\2", _MARKS.sub(r"\\\g<0>", _line(text)))
+
+
 def _usage(
-    base: str, kind: str, chat: bool, dtype: str, shipped: bool, tokenizer_inside: bool, settings_inside: bool
+    base: str,
+    kind: str,
+    chat: bool,
+    dtype: str,
+    shipped: bool,
+    tokenizer_inside: bool,
+    settings_inside: bool,
+    repo_id: str | None,
 ) -> str:
     names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
     values = {
+        "here": _string(repo_id) if repo_id else '"."  # the folder of this file',
         "base": _string(base),
         "dtype": _string(names.get(dtype, "auto")),
         "where": _WITH_THE_WORKBENCH if shipped else _HUB_OR_FOLDER,
@@ -162,7 +258,8 @@ def _usage(
     load = (_LOAD_ADAPTER if kind == "adapter" else _LOAD_MODEL).format(**values)
     code = load + (_ASK_CHAT if chat else _ASK_TEXT) + _ANSWER
     packages = "torch transformers peft" if kind == "adapter" else "torch transformers"
-    intro = f"Install the packages (`pip install {packages}`), then run this in the folder of this file:"
+    where = "" if repo_id else " in the folder of this file"
+    intro = f"Install the packages (`pip install {packages}`), then run this{where}:"
     return f"{intro}\n\n```python\n{code}```"
 
 
