@@ -100,6 +100,19 @@ def test_an_adapter_is_planned_and_arrives_private_in_one_commit(hub, adapter, s
     assert not kept and PLANTED not in repr(plan) + repr(told)
 
 
+@pytest.mark.parametrize("part_size", [50_000_000, 100_000])
+def test_a_hub_without_xet_takes_it_too_and_bytes_are_counted(hub, tmp_path, source, token, monkeypatch, part_size):
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    monkeypatch.setattr(pushing, "_EACH", 0.0)
+    hub.part_size = part_size
+    told = []
+    plan = plan_push(write(tmp_path / "merged", MODEL), NAME, token, source)
+    push(plan, source, token, told.append)
+    assert hub.requests("/lfs/*") and not hub.requests("/xet/*") and hub.repo(NAME).files.items() >= MODEL.items()
+    done = [each.done for each in told]
+    assert done == sorted(done) and done[-1] == plan.bytes and len(set(done)) > len(MODEL)
+
+
 def test_a_merged_model_goes_under_an_organisation_and_for_everybody_when_that_is_chosen(hub, tmp_path, source, token):
     plan = plan_push(write(tmp_path / "merged", {**MODEL, **NEVER}), "club/merged", token, source, private=False)
     assert plan.visible
@@ -171,6 +184,22 @@ def test_stop_ends_a_push_at_once_and_leaves_no_commit(hub, adapter, source, tok
     push(plan_push(adapter, NAME, token, source), source, token, stop=stop)
     assert "adapter_model.safetensors" in hub.repo(NAME).files
     assert (taken(hub) < 20_000) == (place == "*/commit/*")  # what had arrived is not sent again
+
+
+def test_a_hub_that_falls_silent_is_said_and_given_up_in_the_end(hub, adapter, source, token, monkeypatch):
+    plan = plan_push(adapter, NAME, token, source)
+    fault = hub.fault("*/preupload/*", silent=True)
+    monkeypatch.setattr(pushing, "NOTED_SECONDS", 0.0)
+    monkeypatch.setattr(pushing, "_NOTE_EACH", 0.0)
+    told = []
+
+    def tell(transfer):
+        told.append(transfer)
+        if fault.happened:  # it has come so far: now the silence counts
+            monkeypatch.setattr(pushing, "SILENT_SECONDS", 0.5)
+
+    assert code_of(push, plan, source, token, tell) == "hub_unreachable"
+    assert told[-1].note is not None and told[-1].total == plan.bytes and source.name in told[-1].note.to("zh")
 
 
 def test_no_upload_outlives_who_started_it(hub, adapter, source, token):

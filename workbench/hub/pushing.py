@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,9 @@ from workbench.hub.tokens import Token
 if TYPE_CHECKING:
     from workbench.hub.push import PushPlan
 
-SILENT_SECONDS = 300.0  # without a byte more: given up
-_EACH = 0.2  # seconds between two reports
+SILENT_SECONDS = 120.0  # without a byte more: given up; the client tries again within it
+NOTED_SECONDS = 8.0  # without a byte more: said
+_EACH, _NOTE_EACH = 0.2, 1.0  # seconds between two reports
 _ROOT = Path(__file__).resolve().parents[2]
 # What the process doesn't inherit: tokens, and that nobody is to hear of progress.
 _NOT_FOR_IT = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_OFFLINE")
@@ -116,14 +118,19 @@ def _follow(
     stop: threading.Event | None,
 ) -> None:
     heard, told, began = time.monotonic(), 0.0, time.monotonic()
+    last = Transfer(0, plan.bytes, "", 0, len(plan.files))
     while True:
         if stop is not None and stop.is_set():
             raise StopRequested
         try:
             said = lines.get(timeout=0.1)
         except Empty:
-            if time.monotonic() - heard > SILENT_SECONDS:
+            now = time.monotonic()
+            if now - heard > SILENT_SECONDS:
                 raise unreachable(source, Text("it takes nothing any more", "它不再接收数据")) from None
+            if progress is not None and now - heard > NOTED_SECONDS and now - told >= _NOTE_EACH:
+                told = now
+                progress(replace(last, bytes_per_second=0.0, seconds_left=None, note=_waiting(source, now - heard)))
             continue
         now = time.monotonic()
         heard = now
@@ -135,19 +142,25 @@ def _follow(
         if progress is not None and (over or now - told >= _EACH):
             told, done = now, plan.bytes if over else min(int(said["done"]), plan.bytes)
             speed = done / (now - began) if now > began else 0.0
-            progress(
-                Transfer(
-                    done=done,
-                    total=plan.bytes,
-                    file=said["file"],
-                    files_done=len(plan.files) if over else said["files_done"],
-                    files_total=len(plan.files),
-                    bytes_per_second=speed,
-                    seconds_left=(plan.bytes - done) / speed if speed > 0 else None,
-                )
+            last = Transfer(
+                done=done,
+                total=plan.bytes,
+                file=said["file"],
+                files_done=len(plan.files) if over else said["files_done"],
+                files_total=len(plan.files),
+                bytes_per_second=speed,
+                seconds_left=(plan.bytes - done) / speed if speed > 0 else None,
             )
+            progress(last)
         if over:
             return
+
+
+def _waiting(source: Source, seconds: float) -> Text:
+    return Text(
+        "{source} has taken nothing for {seconds} s. It is tried again; Stop ends it.",
+        "{source} 已有 {seconds} 秒没有接收数据，正在重试；可点“停止”结束。",
+    ).with_(source=source.name, seconds=round(seconds))
 
 
 def _error(said: dict[str, Any], token: Token) -> Exception:
