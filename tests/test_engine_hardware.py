@@ -139,3 +139,15 @@ def test_a_driver_that_says_nothing_and_a_computer_without_cards_stop_nobody(mon
     assert hardware.unsupported_card() is None
     monkeypatch.setattr(hardware, "cuda_module", lambda: None)
     assert hardware.unsupported_card() is None
+
+
+def test_chat_loads_no_model_for_a_card_without_kernels(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    from workbench.engine import chats
+    from workbench.models import loading
+
+    monkeypatch.setattr(loading, "pick_device", lambda: "cuda:0")
+    monkeypatch.setattr(hardware, "cuda_module", lambda: card(["sm_90"], (7, 5)))
+    with pytest.raises(WorkbenchError) as caught:
+        chats._load(tmp_path, None, "none")
+    assert caught.value.code == "no_kernels"

@@ -18,6 +18,7 @@ from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.text import Text
 from workbench.data.turns import Message
 from workbench.engine.boundary import ENDINGS, explain, logger
+from workbench.engine.checks import check_card
 from workbench.engine.desk import Desk
 from workbench.engine.hardware import physical_cores
 from workbench.engine.lease import Lease
@@ -139,6 +140,7 @@ def _load(base: Path, adapter: Path | None, quantization: str) -> tuple[Any, Any
     from workbench.models.loading import load_adapter, load_model, load_tokenizer, pick_device, pick_dtype
 
     device = pick_device()
+    check_card(device)
     tokenizer = load_tokenizer(base)
     # Chat answers in fp32 on a CPU: what is exported is then the same, word for word, in plain transformers.
     dtype = "fp32" if device == "cpu" else pick_dtype("auto", device)

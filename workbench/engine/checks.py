@@ -195,11 +195,11 @@ def _try_template(folder: Path) -> None:
         check_template(template)
 
 
-def check_device(config: RunConfig, device: str) -> None:
-    """Refuse what a device cannot do. Asked again by the training itself: before torch is loaded nobody knows the device.
+def check_card(device: str) -> None:
+    """Refuse a graphics card that nothing can be computed on, before a model is loaded for it.
 
     Raises:
-        WorkbenchError: fp16 without a graphics card; a graphics card that the installed torch can't compute on.
+        WorkbenchError: (`no_kernels`) the installed torch was not built for it.
     """
     number = device.partition(":")[2]
     card = unsupported_card(int(number) if number.isdigit() else 0) if device.startswith("cuda") else None
@@ -212,6 +212,15 @@ def check_device(config: RunConfig, device: str) -> None:
             NEWER_TORCH if card.newer else OLDER_TORCH,
             code="no_kernels",
         )
+
+
+def check_device(config: RunConfig, device: str) -> None:
+    """Refuse what a device cannot do. Asked again by the training itself: before torch is loaded nobody knows the device.
+
+    Raises:
+        WorkbenchError: fp16 without a graphics card; a graphics card that the installed torch can't compute on.
+    """
+    check_card(device)
     if config.precision.dtype == "fp16" and not device.startswith("cuda"):
         raise WorkbenchError(
             Text("fp16 needs a graphics card", "fp16 需要显卡"),
