@@ -66,7 +66,7 @@ def part(module: str) -> str:
     names = module.split(".")
     if len(names) < 2 or names[1] in ("bootstrap", "installer", "proxies"):
         return ""
-    return "__main__" if names[1] in ("__main__", "commands", "data_commands") else names[1]
+    return "__main__" if names[1] == "__main__" or names[1].endswith("commands") else names[1]
 
 
 def imported(path: Path, node: ast.AST) -> Iterator[str]:

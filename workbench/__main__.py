@@ -36,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(error, lang, "--json" in arguments)
         return 2
     ensure()
-    from workbench import commands, data_commands
+    from workbench import commands, data_commands, job_commands
 
-    module = data_commands if options.command == "data" else commands
+    module = {"data": data_commands, "jobs": job_commands, "merge": job_commands}.get(options.command, commands)
     try:
         with as_interrupts():
             result, code = getattr(module, options.command)(options, lang)
@@ -105,6 +105,7 @@ def _parser(lang: str) -> Parser:
     _resume(add("resume", Text("go on with a run from its last checkpoint", "从最近的检查点继续运行")))
     _chat(add("chat", Text("talk to a model or to what a run made", "与模型或运行的结果聊天")))
     _merge(add("merge", Text("write base and adapter as one model folder", "把基座模型与适配器合并成一个模型文件夹")))
+    _jobs(add("jobs", Text("list, show or stop what runs and waits", "列出、查看或停止正在进行和等待中的任务")))
     return parser
 
 
@@ -205,6 +206,15 @@ def _merge(merge: Parser) -> None:
         "fp32, bf16, fp16 or auto: as the base model (default)", "fp32、bf16、fp16 或 auto：与基座模型相同（默认）"
     )
     merge.add("--dtype", default="auto", help=text)
+
+
+def _jobs(jobs: Parser) -> None:
+    add = jobs.add_commands("action", "ACTION", usual="list")
+    add("list", Text("one a line: what runs, what waits, what is over", "每行一个：进行中、等待中、已结束"))
+    which = Text("the id of a job or a run", "任务或运行的 ID")
+    add("show", Text("what is known of one", "查看一个任务")).add("job", metavar="ID", help=which)
+    text = Text("ask one to stop, whichever window or terminal does it", "停止一个任务，无论它在哪个窗口或终端进行")
+    add("cancel", text).add("job", metavar="ID", help=which)
 
 
 if __name__ == "__main__":

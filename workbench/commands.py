@@ -180,18 +180,6 @@ def chat(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         messages.append({"role": "assistant", "content": answer})
 
 
-def merge(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
-    """Write the merged model."""
-    engine = Engine(options.home, allow_paths=True, read_only=True)
-
-    def tell(text: Text, done: int, total: int) -> None:
-        print(f"{done}/{total} {text.to(lang)}", file=sys.stderr)
-
-    with disk_errors(options.folder):
-        folder = engine.merge(options.run, options.folder, options.dtype, progress=tell)
-    return Result({"run": options.run, "folder": str(folder)}, str(folder)), 0
-
-
 def _preset(name: str) -> Preset:
     """A YAML file, or else a preset."""
     return load_preset(Path(name)) if _is_file(name) else find_preset(name)

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
@@ -114,14 +114,19 @@ def read_text(path: Path, limit: int = RECORD_LIMIT) -> str:
         raise Damaged(path.name, _no_json(error)) from error
 
 
-def read_bytes(path: Path, limit: int = RECORD_LIMIT) -> bytes:
-    """The content of a file.
+def read_bytes(path: Path, limit: int = RECORD_LIMIT, start: int = 0) -> bytes:
+    """The content of a file, from a byte on.
 
     Raises:
         Damaged: it is missing, larger than `limit`, no file (a folder, a pipe: reading that would never end), or the system
             does not let this process read it.
     """
-    return opened(path, lambda file: file.read(limit + 1), limit)
+
+    def read(file: IO[bytes]) -> bytes:
+        file.seek(start)
+        return file.read(limit + 1)
+
+    return opened(path, read, limit)
 
 
 def opened(path: Path, read: Callable[[Any], Shape], limit: int | None = None) -> Shape:

@@ -136,12 +136,18 @@ _SHAPES: dict[str, TypeAdapter[Any]] = {
 
 
 class EventLog:
-    """The events of one run. Any thread may append and read."""
+    """The events of one run or job. Any thread may append and read.
+
+    Only the process that owns the run appends. Every other one reads what came since it looked last.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._events: list[dict[str, Any]] | None = None
+        self._events: list[dict[str, Any]] = []
+        self._read_to = 0  # bytes; the end of the last whole line
+        self._size = -1  # of the file when it was looked at last
+        self._lines = 0
         self._torn = False
         self._damage: Text | None = None
 
@@ -158,7 +164,9 @@ class EventLog:
                 self._torn = True  # until the line is written whole
                 with self.path.open("ab") as file:
                     file.write(text.encode())
+                    self._size = self._read_to = file.tell()
                 self._torn = False
+            self._lines += 1
             events.append(line)
             return line
 
@@ -181,8 +189,16 @@ class EventLog:
             return self._damage
 
     def _loaded(self) -> list[dict[str, Any]]:
-        if self._events is None:
-            self._events = self._read()
+        """The events, with those that another process has written meanwhile."""
+        try:
+            size = self.path.stat().st_size
+        except OSError:
+            size = 0 if self._size <= 0 and not os.path.lexists(self.path) else -2  # gone, or no file: `_read` says so
+        if size != self._size:
+            if size < self._read_to:  # another file: the run was made anew, or it was put back from a backup
+                self._events, self._read_to, self._lines, self._torn, self._damage = [], 0, 0, False, None
+            self._size = size
+            self._read()
         return self._events
 
     def _cut_torn_tail(self) -> None:
@@ -190,29 +206,29 @@ class EventLog:
         with self.path.open("r+b") as file:
             file.truncate(file.read().rfind(b"\n") + 1)
 
-    def _read(self) -> list[dict[str, Any]]:
-        """Read the file. An event's number is its place among those that can be read, as a damaged one may tell any."""
+    def _read(self) -> None:
+        """Read what is new. An event's number is its place among those that can be read, as a damaged one may tell any."""
         if not os.path.lexists(self.path):
-            return []
+            return
         try:
-            raw = read_bytes(self.path, LOG_LIMIT)
+            raw = read_bytes(self.path, LOG_LIMIT, start=self._read_to)
         except Damaged as error:
             self._damage = error.message
-            return []
-        lines = raw.split(b"\n")
-        self._torn = bool(lines.pop())
-        lines = [line for line in lines if line.strip()]
-        events: list[dict[str, Any]] = []
+            return
+        whole = raw.rfind(b"\n") + 1
+        self._torn = whole < len(raw)
+        self._read_to += whole
+        lines = [line for line in raw[:whole].split(b"\n") if line.strip()]
+        self._lines += len(lines)
         for line in lines:
             event = _event(line)
             if event is not None:
-                events.append({"seq": len(events) + 1, **event})
-        if len(events) < len(lines):
+                self._events.append({"seq": len(self._events) + 1, **event})
+        if len(self._events) < self._lines:
             self._damage = Text(
                 "{count} of {total} lines of {file} are damaged and are left out",
                 "{file} 共 {total} 行，其中 {count} 行已损坏，未显示",
-            ).with_(count=len(lines) - len(events), total=len(lines), file=self.path.name)
-        return events
+            ).with_(count=self._lines - len(self._events), total=self._lines, file=self.path.name)
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

@@ -28,6 +28,16 @@ def status_name(status: str) -> Text:
     return STATUS_NAMES.get(status, same(status))
 
 
+def job_status(status: str, *, training: bool = False) -> Text:
+    """A job's state in words; of a training, that of its run."""
+    return Text("running", "进行中") if status == "running" and not training else status_name(status)
+
+
+def steps_of(step: int, total: int) -> Text:
+    """How far a training is."""
+    return Text("step {step} of {total}", "第 {step} 步，共 {total} 步").with_(step=step, total=total)
+
+
 def steps_named(count: int) -> Text:
     """So many steps."""
     return counted(count, Text("{n} step", "{n} 步"), Text("{n} steps", "{n} 步"))

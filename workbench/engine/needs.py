@@ -1,18 +1,21 @@
-"""What runs that wait or train, and a merge, still need of the home: it is neither deleted nor read in another way meanwhile.
+"""What runs that wait or train, and jobs with them, still need of the home: it is neither deleted nor read in another way meanwhile.
 
 What is needed is compared by where it lies, since a run may name a model or a data set by its id or by a path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
+from workbench.engine.board import Board
+from workbench.engine.job_records import JobRecord
+from workbench.engine.record_store import still_active
 from workbench.engine.records import RunRecord
-from workbench.engine.runs import RunStore, still_active
+from workbench.engine.runs import RunStore
 from workbench.models.catalog import ModelCatalog
 
 
@@ -20,23 +23,18 @@ class Needs:
     """Asks the runs. Nothing may start between the question and what is done then: whoever asks holds what Start holds.
 
     Args:
-        current: the run that is being trained, whatever has become of its record.
+        board: what runs and waits.
     """
 
-    def __init__(
-        self, store: RunStore, models: ModelCatalog, data: DataLibrary, current: Callable[[], str | None]
-    ) -> None:
-        self._store, self._models, self._data, self._current = store, models, data, current
-        self.merging = ""
-        """The run whose model folder is being made."""
+    def __init__(self, store: RunStore, models: ModelCatalog, data: DataLibrary, board: Board) -> None:
+        self._store, self._models, self._data, self._board = store, models, data, board
 
     def refuse_model(self, model_id: str) -> None:
         """Raise a WorkbenchError where a model, or the entry of one that lies elsewhere, is needed."""
         place = self._models.place(model_id)
-        if self.merging and _holds(place, self._bases(self._store.get(self.merging))):
-            raise _merging(
-                Text("the model folder of a run is being made from this model", "正在用这个模型生成模型文件夹")
-            )
+        for run_id, job in self._board.needed_runs().items():
+            if _holds(place, self._bases(self._store.get(run_id))):
+                raise _in_use(Text("“{job}” still needs this model", "“{job}”还需要这个模型"), job)
         for run in self._active():
             if _holds(place, self._bases(run)):
                 raise _needed(Text("the run {run} needs this model", "运行“{run}”正在使用这个模型"), run)
@@ -50,13 +48,14 @@ class Needs:
 
     def refuse_run(self, run_id: str) -> None:
         """The same for a run."""
-        if run_id == self.merging:
-            raise _merging(Text("the model folder of this run is being made", "正在为这个运行生成模型文件夹"))
-        if run_id == self._current():
+        job = self._board.needed_runs().get(run_id)
+        if job is not None:
+            raise _in_use(Text("“{job}” still needs this run", "“{job}”还需要这个运行"), job)
+        if run_id == self._board.current:
             raise still_active()
 
     def _active(self) -> Iterator[RunRecord]:
-        return (run for run in self._store.all() if run.active or run.id == self._current())
+        return (run for run in self._store.all() if run.active or run.id == self._board.current)
 
     def _bases(self, run: RunRecord) -> set[Path]:
         """Where the base model of a run lies: its entry in the home, and its folder."""
@@ -86,7 +85,9 @@ def _needed(message: Text, run: RunRecord) -> WorkbenchError:
     )
 
 
-def _merging(message: Text) -> WorkbenchError:
+def _in_use(message: Text, job: JobRecord) -> WorkbenchError:
     return WorkbenchError(
-        message, Text("Wait for it, or stop it on the Export tab.", "请等它完成，或在“导出”页停止。"), code="merging"
+        message.with_(job=Text(job.title["en"], job.title["zh"])),
+        Text("Wait for it, or stop it.", "请等它完成，或先停止它。"),
+        code="in_use",
     )

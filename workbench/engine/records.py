@@ -17,6 +17,7 @@ from workbench.config.reading import Count, Damaged, Number, Said, Time, read_re
 from workbench.config.text import Text
 
 SCHEMA_VERSION = 1
+OWNER = "owner"  # whose a run or a job is; so far everybody who may open the page is the owner
 RESUMABLE = ("stopped", "interrupted", "failed")
 UNFINISHED = ("queued", "running", "stopping")
 DAMAGED: Literal["damaged"] = "damaged"  # the state of a run whose record cannot be read; it stands in no file
@@ -25,11 +26,12 @@ Status = Literal["queued", "running", "stopping", "stopped", "paused", "complete
 
 
 class KeptError(TypedDict):
-    """Why a run failed, in both languages, and the setting to change."""
+    """Why a run or a job failed, in both languages, the setting to change, and the word for scripts."""
 
     message: Said
     hint: NotRequired[Said | None]
     field: NotRequired[str | None]
+    code: NotRequired[str | None]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class RunRecord:
     dataset_fingerprint: str | None = None
     base_fingerprint: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    owner: str = OWNER
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -99,7 +102,9 @@ def read_run(path: Path) -> RunRecord:
 def kept_error(kept: KeptError) -> WorkbenchError:
     """The error that a record keeps."""
     hint = kept.get("hint")
-    return WorkbenchError(_text(kept["message"]), _text(hint) if hint else None, kept.get("field"))
+    code = kept.get("code")
+    told = (_text(kept["message"]), _text(hint) if hint else None, kept.get("field"))
+    return WorkbenchError(*told, code=code) if code else WorkbenchError(*told)
 
 
 def _text(said: dict[str, str]) -> Text:

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from workbench.config.chatter import is_worth_keeping
 from workbench.config.disk import disk_errors
+from workbench.config.errors import WorkbenchError
 from workbench.config.redaction import redact
+from workbench.engine.boundary import explain, is_disk_full
+from workbench.engine.records import KeptError
 
-__all__ = ["redact", "run_log"]
+__all__ = ["keep", "redact", "run_log"]
 
 _LOGGERS = ("", "transformers", "trl", "peft", "datasets", "accelerate", "huggingface_hub")
 
@@ -45,6 +48,22 @@ def run_log(path: Path) -> Iterator[None]:
         for logger in loggers:
             logger.removeHandler(handler)
         handler.close()
+
+
+def keep(error: BaseException, place: Path) -> KeptError:
+    """What a record keeps of an exception that ended its job: what it means, without secrets.
+
+    Args:
+        place: where the job wrote to.
+    """
+    problem = explain(error, place)
+    words = {key: redact(text) for key, text in problem.message.as_dict().items()}
+    hint = {key: redact(text) for key, text in problem.hint.as_dict().items()} if problem.hint else None
+    if isinstance(error, WorkbenchError):
+        code = error.code
+    else:
+        code = "disk_full" if is_disk_full(error) else "unexpected"
+    return KeptError(message=words, hint=hint, field=problem.field, code=code)
 
 
 class _Redacting(logging.Formatter):

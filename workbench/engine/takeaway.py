@@ -46,24 +46,41 @@ def result(store: RunStore, run_id: str) -> Path:
     )
 
 
-def export_adapter(store: RunStore, run_id: str, result: Path, models: ModelCatalog, data: DataLibrary) -> Path:
-    """The adapter's zip in the run's `exports/`.
+def adapter(store: RunStore, run_id: str) -> Path:
+    """The folder with a run's adapter.
 
     Raises:
-        WorkbenchError: the run tuned the whole model, so there is no adapter.
+        WorkbenchError: it has no result yet, or tuned the whole model, so there is no adapter.
     """
-    if result.name != "adapter":
+    found = result(store, run_id)
+    if found.name != "adapter":
         raise WorkbenchError(
             Text("this run tuned the whole model, so it has no adapter", "这个运行微调了整个模型，没有适配器"),
             Text("Take the model folder instead.", "请改为导出模型文件夹。"),
             code="no_adapter",
         )
+    return found
+
+
+def export_adapter(store: RunStore, run_id: str, models: ModelCatalog, data: DataLibrary) -> Path:
+    """The adapter's zip in the run's `exports/`. Raises as `adapter` does."""
+    found = adapter(store, run_id)
     base = models.resolve(store.config(run_id).model.base, allow_paths=True)
     exports = store.path(run_id) / "exports"
     with disk_errors(exports / "x"):
         exports.mkdir(exist_ok=True)
     name = f"{slug(store.get(run_id).name, 'run')}-{run_id[:15]}-adapter.zip"  # the name for people, the time for order
-    return zip_adapter(result, exports / name, card(store, run_id, base, data, "adapter", result))
+    return zip_adapter(found, exports / name, card(store, run_id, base, data, "adapter", found))
+
+
+def check_dtype(dtype: str) -> None:
+    """Refuse what is no precision of a model folder."""
+    if dtype not in ("auto", "fp32", "bf16", "fp16"):
+        raise WorkbenchError(
+            Text("'{dtype}' is no precision", "“{dtype}”不是一种精度").with_(dtype=dtype[:20]),
+            Text("Choose auto, fp32, bf16 or fp16.", "请选择 auto、fp32、bf16 或 fp16。"),
+            field="dtype",
+        )
 
 
 def merge_run(
@@ -81,12 +98,7 @@ def merge_run(
     """Base and adapter as one model folder; of a full tuning, its model."""
     from workbench.export.merged import merge
 
-    if dtype not in ("auto", "fp32", "bf16", "fp16"):
-        raise WorkbenchError(
-            Text("'{dtype}' is no precision", "“{dtype}”不是一种精度").with_(dtype=dtype[:20]),
-            Text("Choose auto, fp32, bf16 or fp16.", "请选择 auto、fp32、bf16 或 fp16。"),
-            field="dtype",
-        )
+    check_dtype(dtype)
     config = store.config(run_id)
     base = models.resolve(config.model.base, allow_paths=True)
     adapter = result if result.name == "adapter" else None

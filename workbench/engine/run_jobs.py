@@ -1,4 +1,4 @@
-"""A run on the worker thread: from `queued` to its last state, whatever happens on the way.
+"""A training on its lane: from `queued` to its last state, whatever happens on the way.
 
 This is the job boundary: it alone catches everything, says what it means, keeps the traceback in the run's log, and gives
 the device back.
@@ -17,15 +17,16 @@ from workbench.config.text import Text, same
 from workbench.data.formats import FORMAT_NAMES
 from workbench.data.library import DataLibrary, Loaded
 from workbench.engine import checkpoints
-from workbench.engine.boundary import ENDINGS, explain, logger
+from workbench.engine.boundary import ENDINGS, logger
 from workbench.engine.chats import Chats, free_memory
 from workbench.engine.desk import Desk
 from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged, last_step
 from workbench.engine.history import History
 from workbench.engine.lease import Lease
+from workbench.engine.record_store import now_iso
 from workbench.engine.records import RunRecord
-from workbench.engine.runlog import redact, run_log
-from workbench.engine.runs import RunStore, now_iso
+from workbench.engine.runlog import keep, run_log
+from workbench.engine.runs import RunStore
 from workbench.engine.verdict import judge, taught_answers
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
@@ -144,18 +145,15 @@ class RunJobs:
 
     def _fail(self, run_id: str, error: BaseException) -> None:
         logger.error("the run failed", exc_info=error)
-        problem = explain(error, self._store.folder)
+        kept = keep(error, self._store.folder)
         with contextlib.suppress(WorkbenchError, OSError):
             self._store.tidy(run_id)  # first: half a checkpoint may be what fills the disk
         # No local names with the traceback's frames: they would keep the model in memory.
         error.__traceback__ = None
-        words = {key: redact(text) for key, text in problem.message.as_dict().items()}
-        hint = problem.hint.as_dict() if problem.hint else None
         try:
-            self._store.log(run_id).append(ProblemFound(words, hint, problem.field))
-            record = {"message": words, "hint": hint, "field": problem.field}
+            self._store.log(run_id).append(ProblemFound(kept["message"], kept.get("hint"), kept.get("field")))
             step, total = last_step(self._store.log(run_id))
-            self._store.end(run_id, "failed", error=record, last_step=step, total_steps=total)
+            self._store.end(run_id, "failed", error=kept, last_step=step, total_steps=total)
         except (OSError, WorkbenchError):
             # A full disk: recovery marks the run at the next start.
             logger.exception("the run's failure could not be written")

@@ -1,0 +1,96 @@
+"""`python -m workbench jobs`, and how a command carries out a job: told on stderr, ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from workbench.commands import LOOK, Result
+from workbench.config.disk import disk_errors
+from workbench.config.errors import WorkbenchError
+from workbench.config.signals import heard
+from workbench.config.text import Text, size
+from workbench.engine import Engine
+from workbench.engine.job_views import JobView
+
+SHOWN = 20  # jobs that are over, in a list
+
+
+def jobs(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """List what runs and waits, show one, or ask one to stop, whichever process does it."""
+    engine = Engine(options.home, allow_paths=True, read_only=True)
+    if options.action == "list":
+        found = engine.jobs()
+        over = [one for one in found if not one.active][:SHOWN]
+        found = [one for one in found if one.active] + over
+        return Result({"jobs": [one.as_dict(lang) for one in found]}, "\n".join(line(one, lang) for one in found)), 0
+    job = engine.job(options.job)
+    if options.action == "cancel":
+        if not job.active:
+            raise WorkbenchError(
+                Text("this job is over: {state}", "这个任务已经结束：{state}").with_(state=job.state),
+                code="not_active",
+            )
+        engine.stop(job.id)
+        return Result({"id": job.id, "asked": True}, job.stopping.to(lang)), 0
+    shown = {**job.as_dict(lang), "error": job.error.to(lang) if job.error else None}
+    words = [f"{key}: {value}" for key, value in shown.items() if value not in (None, {}, "")]
+    return Result(job.as_dict(lang), "\n".join(words)), 0
+
+
+def line(job: JobView, lang: str) -> str:
+    """A job in the list, one line, its id first."""
+    words = [job.id, job.state.to(lang), job.title.to(lang)]
+    if job.active:
+        words += [far(job), job.words.to(lang) if job.words else ""]
+    if job.error is not None:
+        words.append(job.error.message.to(lang))
+    return "  ".join(word for word in words if word)
+
+
+def far(job: JobView) -> str:
+    """How far a job is, as "3/5" or "1.2 GB/3.1 GB"; empty where nobody knows."""
+    if not job.total:
+        return ""
+    if job.unit == "bytes":
+        return f"{size(job.done)}/{size(job.total)}"
+    return f"{job.done}/{job.total}"
+
+
+def carried_out(engine: Engine, job_id: str, lang: str) -> dict[str, Any]:
+    """Wait for a job that was begun here, and tell on stderr how it goes; Ctrl-C stops it.
+
+    Returns:
+        what came of it.
+
+    Raises:
+        WorkbenchError: it failed.
+        StopRequested: it was stopped.
+    """
+    told = ""
+    with heard() as asked:
+        stopped = over = False
+        while not over:
+            over = engine.wait(job_id, LOOK)
+            if asked() and not stopped:
+                stopped = True
+                engine.stop(job_id)
+            job = engine.job(job_id)
+            said = f"{far(job)} {job.words.to(lang) if job.words else ''}".strip()
+            if said and said != told:
+                told = said
+                print(said, file=sys.stderr, flush=True)
+    return engine.finish(job_id)
+
+
+def merge(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Write the merged model."""
+    engine = Engine(options.home, allow_paths=True)
+    try:
+        with disk_errors(options.folder):
+            asked = {"run": options.run, "folder": str(options.folder.absolute()), "dtype": options.dtype}
+            folder = carried_out(engine, engine.start("merge", asked), lang)["folder"]
+    finally:
+        engine.close()
+    return Result({"run": options.run, "folder": folder}, folder), 0
