@@ -11,7 +11,7 @@ import pytest
 from tests.homes import WAIT, make_home, tiny_config
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.text import Text
-from workbench.engine import Engine, checks, jobs
+from workbench.engine import Engine, checks, run_jobs
 from workbench.engine.boundary import explain, is_disk_full
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
@@ -23,7 +23,7 @@ from workbench.engine.worker import Worker
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
     engine = Engine(make_home(tmp_path / "home"))
-    monkeypatch.setattr(engine._worker, "put", lambda run_id: None)  # nothing trains here
+    monkeypatch.setattr(engine._board._lanes["device"], "put", lambda run_id: None)  # nothing trains here
     yield engine
     engine.close()
 
@@ -228,9 +228,9 @@ def test_a_run_whose_verdict_fails_has_come_to_its_end(engine, monkeypatch, judg
         raise error
 
     trained(monkeypatch, ended)
-    monkeypatch.setattr(jobs, judge, trip)
+    monkeypatch.setattr(run_jobs, judge, trip)
     run = engine.submit(tiny_config())
-    engine._jobs.work(run, threading.Event())
+    engine._board._runs.work(run, threading.Event())
     record = engine.run(run)
     assert (record.status, record.error, record.has_result, record.train_loss) == (ended, None, True, 1.5)
     events = engine.events(run)
@@ -253,11 +253,11 @@ def test_nobody_who_looks_while_a_run_ends_finds_its_events_cut_off(engine, monk
     monkeypatch.setattr(engine.store, "update", looked_at(engine.store.update))
     monkeypatch.setattr(EventLog, "append", looked_at(EventLog.append))
     if ended == "never begun":
-        monkeypatch.setattr(engine._worker, "cancel", lambda run_id: True)
+        monkeypatch.setattr(engine._board, "_cancel", lambda run_id: True)
         engine.stop(run)
     else:
         trained(monkeypatch, ended)
-        engine._jobs.work(run, threading.Event())
+        engine._board._runs.work(run, threading.Event())
     last = "failed" if isinstance(ended, RuntimeError) else "completed" if ended == "completed" else "stopped"
     assert engine.run(run).status == last and len(looks) > 1
     assert not any(looks), "the record was ahead of the events"

@@ -19,7 +19,7 @@ from tests.test_damaged_home import Asked
 from tests.tiny_models import make_base
 from workbench.config.errors import WorkbenchError
 from workbench.engine import Engine, checks, takeaway
-from workbench.engine.jobs import _check_unchanged
+from workbench.engine.run_jobs import _check_unchanged
 from workbench.ui.page import build
 from workbench.ui.tabs import data as data_tab
 
@@ -39,7 +39,9 @@ def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     engine = Engine(home, allow_paths=True)
     engine.data.add(write_jsonl(home / "rated.jsonl", RATED), "rated")
     engine.data.read_as("rated", "prompt_completion")
-    monkeypatch.setattr(engine._worker, "put", lambda run_id: None)  # runs wait
+    lane = engine._board._lanes["device"]
+    put = lane.put
+    monkeypatch.setattr(lane, "put", lambda name: None if engine.is_run(name) else put(name))  # runs wait
     yield engine
     engine.close()
 
@@ -114,7 +116,7 @@ def test_the_base_of_a_merge_that_goes_on_stays(engine: Engine, monkeypatch: pyt
 
     monkeypatch.setattr(takeaway, "merge_run", merging)
     engine.merge(run)
-    assert told == ["merging", "merging"]
+    assert told == ["in_use", "in_use"]
     engine.delete_model("tiny")
 
 
@@ -201,11 +203,13 @@ def press(page: gr.Blocks, elem_id: str, *values: Any, event: str = "click") -> 
 
 
 @pytest.mark.parametrize(("command", "name"), [("models", "tiny"), ("data", "talk")])
-def test_the_command_line_deletes_only_while_nobody_else_uses_the_home(home: Path, command: str, name: str) -> None:
-    engine = Engine(home)
+def test_the_command_line_deletes_beside_the_page_what_no_run_of_that_needs(
+    engine: Engine, home: Path, command: str, name: str
+) -> None:
+    run = engine.submit(tiny_config(data={"train": "talk"}))  # waits, as all do here
     said = say(command, "delete", name, "--home", home, "--json")
-    assert said.code == 2 and str(home) in said.data["error"]["message"]
-    engine.close()
+    assert said.code == 2 and engine.run(run).name in said.data["error"]["message"]
+    engine.store.update(run, status="stopped")
     assert say(command, "delete", name, "--home", home, "--json").data == {"deleted": name}
     assert not (home / ("models" if command == "models" else "datasets") / name).exists()
 
@@ -269,7 +273,7 @@ def test_every_start_compares_and_a_resume_from_the_beginning_takes_what_there_i
 ) -> None:
     run, _ = started(engine)
     write_jsonl(engine.data.resolve("rated"), RATED[::-1])
-    engine._jobs.work(run, SimpleNamespace(is_set=lambda: False, wait=lambda *_: False))
+    engine._board._runs.work(run, SimpleNamespace(is_set=lambda: False, wait=lambda *_: False))
     record = engine.run(run)
     assert record.status == "failed" and record.error["field"] == "data.train"
     engine.resume(run)

@@ -188,9 +188,9 @@ def test_a_run_that_waits_is_stopped_at_once_and_takes_its_turn_when_it_is_resum
 
 
 def test_a_run_resumed_while_its_memory_is_still_given_back_gets_another_turn(engine, monkeypatch):
-    from workbench.engine import jobs
+    from workbench.engine import run_jobs
 
-    free, ended = jobs.free_memory, []
+    free, ended = run_jobs.free_memory, []
 
     def press_resume():
         if not ended:
@@ -198,7 +198,7 @@ def test_a_run_resumed_while_its_memory_is_still_given_back_gets_another_turn(en
             engine.resume(run)
         free()
 
-    monkeypatch.setattr(jobs, "free_memory", press_resume)
+    monkeypatch.setattr(run_jobs, "free_memory", press_resume)
     at_step(monkeypatch, 4, engine.stop)
     run = engine.submit(tiny_config())
     while not ended:

@@ -6,11 +6,12 @@ import json
 import logging
 import shutil
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.homes import WAIT, chat_rows, done, largest_difference, losses, make_home, tiny_config, weights
+from tests.homes import chat_rows, done, largest_difference, losses, make_home, tiny_config, weights
 from tests.steps import Hold, at_step
 from tests.tiny_models import TEMPLATE
 from workbench.config.errors import WorkbenchError
@@ -19,6 +20,7 @@ from workbench.config.run import RunConfig
 from workbench.engine import Engine, takeaway
 from workbench.engine.callback import RunCallback, _Pace
 from workbench.engine.events import EventLog
+from workbench.engine.jobs.base import Job
 from workbench.engine.names import recent_steps
 from workbench.ui import runhtml
 from workbench.ui.runview import RunView
@@ -222,19 +224,20 @@ def test_what_looks_like_a_token_does_not_get_into_the_runs_log(engine, monkeypa
     assert "asked with hf_***" in log and secret not in log
 
 
-def test_a_model_is_not_merged_while_another_run_trains(plain, monkeypatch):
+def test_a_model_folder_waits_until_another_run_has_trained(plain, monkeypatch):
     engine, first = plain
     hold = Hold(monkeypatch, 1)
     second = engine.submit(tiny_config(output={"name": "second"}))
     hold.reached()
-    with pytest.raises(WorkbenchError) as caught:
-        engine.merge(first.id)
+    job = engine.start("merge", {"run": first.id})
+    assert engine.job(job).status == "queued" and not (engine.store.path(first.id) / "exports").exists()
+    assert [(one.kind, one.status) for one in engine.jobs()] == [("train", "running"), ("merge", "queued")]
     hold.release()
-    assert caught.value.code == "busy" and engine.wait(second, WAIT)
-    assert not (engine.store.path(first.id) / "exports").exists()
+    assert (Path(engine.finish(job)["folder"]) / "model.safetensors").is_file()
+    assert engine.run(second).status == "completed" and engine.job(job).status == "completed"
 
 
-def test_a_run_is_not_deleted_while_its_model_folder_is_made(engine):
+def test_a_run_is_not_deleted_while_its_model_folder_is_made(engine, monkeypatch):
     run = done(engine, tiny_config())
     refused = []
 
@@ -244,8 +247,9 @@ def test_a_run_is_not_deleted_while_its_model_folder_is_made(engine):
                 engine.delete(run.id)
             refused.append(caught.value.code)
 
-    folder = engine.merge(run.id, progress=meanwhile)
-    assert refused == ["merging"] and (folder / "model.safetensors").is_file()
+    monkeypatch.setattr(Job, "progress", meanwhile)
+    folder = engine.merge(run.id)
+    assert refused == ["in_use"] and (folder / "model.safetensors").is_file()
     engine.delete(run.id)
     assert engine.runs() == []
 

@@ -7,17 +7,20 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
 import workbench.methods  # noqa: F401
+from tests.steps import wait_for
 from workbench.config import disk as disk_module
 from workbench.config.disk import write_atomically
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.engine.checkpoints import CHECKPOINT_WHOLE
 from workbench.engine.events import EventLog, Metrics, StatusChanged
-from workbench.engine.lock import HomeLock
+from workbench.engine.owners import Owners
 from workbench.engine.runs import RunStore
 
 
@@ -153,22 +156,44 @@ def test_only_a_checkpoint_that_is_whole_is_resumed_from(store):
     assert not (folder / "checkpoint-15").exists()
 
 
-def test_a_second_engine_on_the_same_folder_is_refused_with_a_sentence(tmp_path):
-    lock = HomeLock(tmp_path)
+def test_what_another_process_owns_cannot_be_claimed_until_it_dies(tmp_path):
     code = f"""
-import sys
 from pathlib import Path
-from workbench.config.errors import WorkbenchError
-from workbench.engine.lock import HomeLock
-try:
-    HomeLock(Path({str(tmp_path)!r}))
-except WorkbenchError as error:
-    print(error.code, error.to("zh"))
+from workbench.engine.owners import Owners
+owners = Owners(Path({str(tmp_path)!r}))
+print(owners.enter(), owners.claim("run"), flush=True)
+input()
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=True)
-    assert run.stdout.startswith("locked") and str(os.getpid()) in run.stdout
-    lock.release()
-    HomeLock(tmp_path).release()
+    one = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert one.stdout.readline() == "True True\n", "the first one is alone"
+    mine = Owners(tmp_path)
+    assert not mine.enter(), "the other one is there"
+    assert mine.alive("run") and not mine.mine("run") and not mine.claim("run") and not mine.alive("another")
+    one.kill()
+    one.wait()
+    wait_for(lambda: not mine.alive("run"), "the lock of a dead process is free")
+    assert mine.claim("run") and mine.mine("run")
+    mine.leave()
+    assert Owners(tmp_path).enter(), "nobody is there any more"
+
+
+def test_what_begins_begins_one_after_the_other(tmp_path):
+    owners, inside, most = Owners(tmp_path), [], []
+    owners.enter()
+
+    def begin() -> None:
+        with Owners(tmp_path).beginning():
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.pop()
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 6
 
 
 def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, monkeypatch):

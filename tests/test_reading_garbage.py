@@ -23,8 +23,8 @@ from workbench.engine import changes
 from workbench.engine.checkpoints import check_checkpoint, read_state
 from workbench.engine.draft import Draft
 from workbench.engine.events import EventLog, last_step
-from workbench.engine.lock import HomeLock
 from workbench.engine.names import STATUS_NAMES
+from workbench.engine.owners import FOLDER, Owners
 from workbench.engine.records import RunRecord, kept_error, read_run
 from workbench.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from workbench.models.catalog import ModelCatalog
@@ -229,16 +229,16 @@ def test_a_checkpoint_that_was_never_reached_is_damaged(tmp_path: Path, epoch: s
     assert changes.long_enough(longer, path) == [] and "completed" in changes.states_to_resume(longer, path)
 
 
-def test_a_lock_that_is_no_file_and_a_damaged_note_beside_it_keep_nobody_out(tmp_path: Path) -> None:
-    lock, note = tmp_path / ".lock", tmp_path / ".lock.pid"
+def test_a_place_of_locks_that_is_none_keeps_nobody_out(tmp_path: Path) -> None:
+    locks = tmp_path / FOLDER
     for damage in FOLDERS | FILES:
-        for path in (lock, note):
-            path.write_text("1", encoding="utf-8")
-            (FOLDERS | FILES)[damage](path)
-        HomeLock(tmp_path).release()
-        assert lock.is_file() and not lock.is_symlink(), damage
-        for path in (lock, note):
-            remove(path)
+        locks.write_text("1", encoding="utf-8")
+        (FOLDERS | FILES)[damage](locks)
+        owners = Owners(tmp_path)
+        assert owners.enter() and owners.claim("run"), damage
+        assert locks.is_dir() and not locks.is_symlink(), damage
+        owners.leave()
+        remove(locks)
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name not in ("draft", "model.safetensors")])

@@ -81,7 +81,7 @@ class Board:
         with self._owning:
             facts = {"error": None, "finished": None, "words": None, "seconds_left": None, "dismissed": False}
             if not self._owners.claim(job_id) or not self._store.move(job_id, RESUMABLE, "queued", **facts):
-                self._over(job_id)
+                self._release_idle(job_id)
                 raise WorkbenchError(
                     Text("this job does not have to be resumed", "这个任务无需继续"),
                     Text("Start a new one where it is to be done once more.", "如需再做一次，请新建任务。"),
@@ -104,7 +104,7 @@ class Board:
                     code="active",
                 )
             if not move():
-                self._over(run_id)
+                self._release_idle(run_id)
                 return False
             self._put(self._tools.store, run_id, "device")
             return True
@@ -126,9 +126,9 @@ class Board:
     @staticmethod
     def _asked(kind: JobKind, request: dict[str, Any]) -> Any:
         try:
-            return kind.Request.model_validate(request)
+            return kind.asks.model_validate(request)
         except ValidationError as error:
-            problems = tuple(problems_of(error, kind.Request))
+            problems = tuple(problems_of(error, kind.asks))
             first = problems[0]
             raise WorkbenchError(first.message, first.hint, first.field, problems=problems) from error
 
@@ -199,7 +199,8 @@ class Board:
     def close(self, timeout: float) -> bool:
         """Stop what runs (a training saves) and end the threads; False when something still works after `timeout` seconds."""
         self._closing = True
-        return all([lane.close(timeout) for lane in self._lanes.values()])
+        over = [lane.close(timeout) for lane in self._lanes.values()]  # each of them is asked, whatever the others do
+        return all(over)
 
     # Carrying out
 
@@ -221,6 +222,11 @@ class Board:
             if not any(lane.has_another(name) for lane in self._lanes.values()):
                 self._listener.drop(name)
                 self._owners.release(name)
+
+    def _release_idle(self, name: str) -> None:
+        """Own nothing that neither waits nor is worked on here."""
+        if not any(lane.has(name) for lane in self._lanes.values()):
+            self._owners.release(name)
 
     def _carry_out(self, job_id: str, stop: threading.Event) -> None:
         """The job boundary: it alone catches everything, and says what it means."""

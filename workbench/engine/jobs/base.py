@@ -111,13 +111,14 @@ class JobKind(ABC):
     stopping: ClassVar[Text]
     """What stopping it does, as a sentence."""
 
-    Request: ClassVar[type[Request]]
+    asks: ClassVar[type[Request]]
+    """What it is asked for."""
 
     @abstractmethod
     def title(self, tools: Tools, request: Any) -> Text:
         """What it does, for people: "merging pirate-voice"."""
 
-    def check(self, tools: Tools, request: Any) -> None:
+    def check(self, tools: Tools, request: Any) -> None:  # noqa: B027 - most kinds need none
         """Raise a WorkbenchError for what keeps it from starting."""
 
     def runs(self, request: Any) -> tuple[str, ...]:

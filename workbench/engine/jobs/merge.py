@@ -25,7 +25,7 @@ class Merge(base.JobKind):
     kind = "merge"
     lane = "device"
     stopping = Text("Nothing is left behind. It can be made again.", "不会留下任何文件，之后可以重新生成。")
-    Request = Request
+    asks = Request
 
     def title(self, tools: base.Tools, request: Request) -> Text:
         return Text("Model folder of {run}", "生成 {run} 的模型文件夹").with_(run=tools.store.get(request.run).name)

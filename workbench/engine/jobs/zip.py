@@ -21,7 +21,7 @@ class Zip(base.JobKind):
     kind = "zip"
     lane = "disk"
     stopping = Text("Nothing is left behind. It can be made again.", "不会留下任何文件，之后可以重新生成。")
-    Request = Request
+    asks = Request
 
     def title(self, tools: base.Tools, request: Request) -> Text:
         return Text("Zip of {run}", "生成 {run} 的 zip").with_(run=tools.store.get(request.run).name)
