@@ -219,4 +219,38 @@ def test_other_sites_and_methods_get_no_piece(served: pages.Served) -> None:
     assert ask(served, [], host="evil.example").status_code == 403
     assert ask(served, [], origin="http://evil.example").status_code == 403
     assert ask(served, [], sec_fetch_site="cross-site").status_code == 403
-    assert httpx.post(f"http://127.0.0.1:{served.port}/live", trust_env=False).status_code == 405
+    assert httpx.put(f"http://127.0.0.1:{served.port}/live", trust_env=False).status_code == 405
+
+
+def test_a_button_of_a_piece_does_what_it_says_and_nothing_for_other_sites(served: pages.Served) -> None:
+    done: list[str] = []
+
+    def refuse(key: str) -> None:
+        raise WorkbenchError(Text(f"not {key}", f"{key} 不行"), Text("Wait.", "请等。"))
+
+    served.page.shell.live.deed("do", done.append)
+    served.page.shell.live.deed("refuse", refuse)
+
+    def press(body: Any, **headers: str) -> httpx.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        place = f"http://127.0.0.1:{served.port}/live"
+        return httpx.post(place, content=body, headers=sent, trust_env=False)
+
+    for foreign in ({"origin": "http://evil.example"}, {"host": "evil.example"}, {"sec_fetch_site": "cross-site"}):
+        assert press('["do", "a"]', **foreign).status_code == 403
+    wrong = (
+        "",
+        "{",
+        "[]",
+        '["do"]',
+        '["do", 1]',
+        '["nothing", "a"]',
+        '["do", "a", "b"]',
+        '"do"',
+        "[" * 9000,
+        "x" * 9000,
+    )
+    assert {press(body).status_code for body in (*wrong, f'["do", "{"a" * 400}"]')} == {400}
+    assert done == []
+    assert press('["do", "a"]').json() == {"said": ""} and done == ["a"]
+    assert press('["refuse", "b"]', accept_language="zh-CN").json()["said"].startswith("B 不行")

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from tests.ui_double import PIRATE, FakeEngine
-from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.errors import Problem
 from workbench.config.presets import Preset, find_preset, list_presets
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text
 from workbench.engine.draft import DATA, MODEL, Draft, copied
 from workbench.ui import suited
-from workbench.ui.tabtools import reported
 
 
 @pytest.fixture
@@ -293,20 +292,3 @@ def test_data_of_ones_own_leave_the_first_runs_preset_and_come_back_to_it(
     other, only = draft(engine), [engine.preset("first-run")]
     monkeypatch.setattr(engine, "presets", lambda: only)
     assert suited.choose_data(engine, other, "wuxia-voice", "en").preset == "first-run"
-
-
-def test_long_work_reports_and_ends_with_its_result_or_its_error() -> None:
-    steps = reported(lambda progress: progress(Text("a", "甲"), 1, 2) or "made")
-    seen = []
-    try:
-        while True:
-            seen.append(next(steps))
-    except StopIteration as end:
-        assert end.value == "made"
-    assert seen in ([], [(Text("a", "甲"), 1, 2)])
-
-    def fails(_: Any) -> None:
-        raise WorkbenchError(Text("no room", "没有空间"))
-
-    with pytest.raises(WorkbenchError, match="no room"):
-        list(reported(fails))

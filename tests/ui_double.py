@@ -1,7 +1,7 @@
 """An engine double for tests of the page: the contract's methods with plausible data, and a run that trains by itself.
 
 `FakeEngine(home)` needs no torch. A submitted run takes `seconds` to go through its steps, one after the other, as with the
-engine; `finish()` jumps to a run's end. What tests set: `problems` (what `check` adds), `seconds`, `merges_until_stopped`, and
+engine; `finish()` jumps to a run's end. What tests set: `problems` (what `check` adds), `seconds`, and
 `unread` and `uncounted` (by data set: until it is set, who looks at its rows or counts them waits). It knows nothing about files beyond `home`.
 """
 
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import workbench.methods  # noqa: F401 - makes the methods' options known
+from tests.ui_jobs import FakeJobs
 from tests.ui_shelves import FakeData, FakeModels
-from workbench.config.errors import Problem, StopRequested, WorkbenchError
+from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
@@ -52,15 +53,15 @@ class _Run:
     step: int = 0
 
 
-class FakeEngine:
+class FakeEngine(FakeJobs):
     """The contract's `Engine`."""
 
     def __init__(self, home: Path, allow_paths: bool = False, seconds: float = 20.0) -> None:
+        super().__init__()
         self.home = Path(home)
         self.seconds = seconds
         self.models, self.data = FakeModels(self.home), FakeData(self.home)
         self.problems: list[Problem] = []
-        self.merges_until_stopped = False
         self.looked_at: list[str] = []
         self.unread: dict[str, threading.Event] = {}
         self.uncounted: dict[str, threading.Event] = {}
@@ -204,6 +205,8 @@ class FakeEngine:
 
     def stop(self, run_id: str) -> None:
         """Stop and save."""
+        if self.stop_job(run_id):
+            return
         with self._lock:
             self._advance(run := self._get(run_id))
             if run.record.status == "queued":
@@ -303,28 +306,6 @@ class FakeEngine:
                 return
             time.sleep(0.02)
             yield " ".join(words[:count])
-
-    def export_adapter(self, run_id: str) -> Path:
-        """A zip of the adapter."""
-        path = self.home / "runs" / self._get(run_id).record.id / "exports" / "adapter.zip"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"PK\x05\x06" + bytes(18))
-        return path
-
-    def merge(
-        self, run_id: str, folder: Path | None = None, dtype: str = "fp32", *, progress: Any = None,
-        stop: threading.Event | None = None,
-    ) -> Path:  # fmt: skip
-        """A folder with the merged model, after ten steps; `merges_until_stopped` makes it stay at the last."""
-        for step in range(10):
-            last = self.merges_until_stopped and step == 9
-            if stop is not None and stop.wait(60 if last else 0.2):
-                raise StopRequested
-            if progress is not None:
-                progress(Text("Merging", "正在合并"), step, 10)
-        path = folder or self.home / "runs" / self._get(run_id).record.id / "exports" / "merged"
-        path.mkdir(parents=True, exist_ok=True)
-        return path
 
     def warm_up(self) -> None:
         """Nothing to load."""

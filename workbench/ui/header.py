@@ -10,12 +10,15 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.text import Text, same
-from workbench.ui import html
+from workbench.engine.job_views import TRAIN
+from workbench.ui import html, jobs
 from workbench.ui.language import PAGE_TITLE
 from workbench.ui.shell import Shell, made_html
 
 _IDLE = Text("Nothing is running", "没有运行中的任务")
 _WAITING = Text("{n} waiting", "{n} 个等待中")
+_LEFT_OVER = Text("{n} not finished", "{n} 个未完成")
+_OPEN = Text("Show what runs and waits", "查看进行中和等待中的任务")
 _NO_MODEL = Text("No model loaded", "未载入模型")
 _MEMORY = Text("{used} of {total} of memory used", "内存已用 {used}，共 {total}")
 _FREE = Text("{free} free", "剩余 {free}")
@@ -38,24 +41,32 @@ def build(shell: Shell) -> None:
             shell.text(_GUIDE), size="sm", scale=0, min_width=40, elem_id="guide-open", elem_classes="ghost"
         )
         made_html(switch, elem_id="header-lang")
+        listed = made_html(elem_id="header-jobs", elem_classes="pieces")
 
     def first(request: gr.Request) -> Any:
-        return shell.live.slot("chips", "", shell.lang(request))
+        lang = shell.lang(request)
+        return shell.live.slot("chips", "", lang), shell.live.slot(jobs.PIECE, "", lang)
 
+    jobs.JobPieces(shell.engine, shell.live)
     shell.live.piece("chips", lambda key, lang: _chips(shell, names, lang))
-    shell.page.load(shell.safe(first), None, chips, queue=False, show_progress="hidden")
+    shell.page.load(shell.safe(first), None, [chips, listed], queue=False, show_progress="hidden")
 
 
 def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:
-    status = shell.engine.status()
-    running = status.running
-    if running is None:
-        words, kind = _IDLE.to(lang), "idle"
+    status, found = shell.engine.status(), shell.engine.jobs()
+    active = [job for job in found if job.active]
+    first = next((job for job in active if job.status != "queued"), None)
+    left = sum(job.resumable and not job.dismissed for job in found if not job.active)
+    if first is None:
+        words, kind = (_IDLE.to(lang), "idle") if not left else (_LEFT_OVER.with_(n=left).to(lang), "idle")
     else:
-        words, kind = running.name, ""
-    far = [f"{status.step} / {status.total_steps}"] if running is not None and status.total_steps else []
-    if status.queued:
-        far.append(_WAITING.with_(n=status.queued).to(lang))
+        trained = status.running is not None and first.id == status.running.id
+        words, kind = status.running.name if trained else first.title.to(lang), ""
+    far = [] if first is None or first.share is None else [f"{int(100 * first.share)} %"]
+    if first is not None and first.kind == TRAIN and status.total_steps and status.running is not None:
+        far = [f"{status.step} / {status.total_steps}"]
+    if len(active) > (first is not None):
+        far.append(_WAITING.with_(n=len(active) - (first is not None)).to(lang))
     # Beside the name, which may be long and is shortened: how far it is has to be seen.
     beside = html.Markup(f'<span class="far">· {html.esc(" · ".join(far))}</span>') if far else ""
     total = status.memory_total or 1
@@ -66,7 +77,7 @@ def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:
     model = _model_name(shell, names, status.loaded_model, lang)
     return html.Markup(
         '<div class="bar">'
-        + html.chip(words, kind=kind, extra=beside, elem_id="chip-run", title=words)
+        + html.chip(words, kind=kind, extra=beside, elem_id="chip-run", title=words, button=_OPEN.to(lang))
         + html.chip(model, elem_id="chip-model", off=not status.loaded_model, title=model)
         + html.chip(
             memory, extra=html.meter(round(status.memory_used / total, 2), taken.to(lang)), elem_id="chip-memory"

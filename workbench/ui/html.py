@@ -63,6 +63,7 @@ def chip(
     elem_id: str = "",
     off: bool = False,
     title: object = "",
+    button: object = "",
 ) -> Markup:
     """A small pill.
 
@@ -71,13 +72,16 @@ def chip(
         extra: comes after it (a meter), and stays when the text is shortened.
         off: hides the pill on a phone.
         title: the whole text, where it may have to be shortened.
+        button: makes it one, and says what it does.
     """
     before = dot(kind) if kind is not None else ""
     name = f' id="{esc(elem_id)}"' if elem_id else ""
     style = "chip off" if off else "chip"
     whole = f' title="{esc(title)}"' if title else ""
+    does = f' type="button" title="{esc(button)}"' if button else ""
+    tag = "button" if button else "span"
     return Markup(
-        f'<span class="{style}"{name}>{before}<span class="chip-text"{whole}>{esc(text)}</span>{esc(extra)}</span>'
+        f'<{tag} class="{style}"{name}{does}>{before}<span class="chip-text"{whole}>{esc(text)}</span>{esc(extra)}</{tag}>'
     )
 
 

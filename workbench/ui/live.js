@@ -90,6 +90,37 @@
       if (!event.target.closest?.('#beat')) touched = Date.now();
     }, true);
   }
+  // A button of a piece: what it asks for is done at once, and all pieces are asked for again.
+  document.addEventListener('click', async event => {
+    const button = event.target.closest?.('button[data-deed]');
+    if (!button) return;
+    button.disabled = true;
+    let said = '';
+    try {
+      const reply = await fetch('live', {method: 'POST', body: JSON.stringify([button.dataset.deed, button.dataset.key])});
+      said = reply.ok ? (await reply.json()).said : String(reply.status);
+    } catch (error) { said = String(error); }
+    if (said) {
+      const note = document.createElement('p');
+      note.className = 'note refused';
+      note.textContent = said;
+      button.parentElement.after(note);
+    }
+    pulse();
+  });
+
+  // The list of jobs, opened by the chip that tells what runs, closed by a click elsewhere or by Escape.
+  document.addEventListener('click', event => {
+    const header = document.getElementById('header');
+    if (!header) return;
+    const open = header.classList.contains('jobs-open');
+    if (event.target.closest?.('#chip-run')) header.classList.toggle('jobs-open', !open);
+    else if (open && !event.target.closest?.('#header-jobs')) header.classList.remove('jobs-open');
+    pulse();
+  });
+  document.addEventListener('keydown', event => {
+    if (event.key === 'Escape') document.getElementById('header')?.classList.remove('jobs-open');
+  });
   document.addEventListener('visibilitychange', () => { if (!document.hidden) pulse(); });
   document.addEventListener('DOMContentLoaded', pulse);
 })();

@@ -33,9 +33,11 @@ PATH = "/live"
 FRESH = 0.2  # seconds in which a piece that was made for one page is good for another
 KEPT = 256  # pieces
 ASKED = 32  # pieces of one request
+LONGEST_DEED = 4096  # bytes
 LONGEST = 300  # characters of a key: a run's folder may have been given any name that a disk can hold
 
 Maker = Callable[[str, str], Any]
+Doer = Callable[[str], Any]
 
 
 class Live:
@@ -48,6 +50,7 @@ class Live:
     def __init__(self, state: Callable[[], Any]) -> None:
         self._state = state
         self._makers: dict[str, Maker] = {}
+        self._doers: dict[str, Doer] = {}
         self._made: OrderedDict[tuple[str, str, str], tuple[float, str, Any]] = OrderedDict()
         self._broken: set[str] = set()
         self._lock = threading.Lock()
@@ -59,6 +62,33 @@ class Live:
         A `WorkbenchError` of the maker (the run was deleted) leaves what is on the screen until a tick handler speaks.
         """
         self._makers[name] = maker
+
+    def deed(self, name: str, doer: Doer) -> None:
+        """Declare what a button of a piece does, `<button data-deed="name" data-key="key">`: it calls `doer(key)`."""
+        self._doers[name] = doer
+
+    def do(self, asked: Any, lang: str) -> dict[str, Any]:
+        """Do what a button says.
+
+        Args:
+            asked: [name, key].
+
+        Returns:
+            `said`: "", or why it could not be done.
+
+        Raises:
+            ValueError: `asked` has another shape.
+        """
+        (name, key, _) = _checked([[*asked, ""] if isinstance(asked, list) else asked])[0]
+        if name not in self._doers:
+            raise ValueError("no such deed")
+        try:
+            self._doers[name](key)
+        except WorkbenchError as error:
+            return {"said": error.to(lang)}
+        with self._lock:
+            self._made.clear()  # what is shown next is what it made of it
+        return {"said": ""}
 
     def make(self, name: str, key: str, lang: str) -> Any:
         """A piece as it is now."""
@@ -139,11 +169,29 @@ class Route:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self.app(scope, receive, send)
             return
-        status, body = await self._respond(scope)
+        status, body = await (self._do(scope, receive) if scope["method"] == "POST" else self._respond(scope))
         names = {"content-type": "application/json", "content-length": str(len(body)), "cache-control": "no-store"}
         headers = [(name.encode(), value.encode()) for name, value in names.items()]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    async def _do(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        """What a button of a piece asks for. The guard in front has refused what comes from other web sites."""
+        body = b""
+        while len(body) <= LONGEST_DEED:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        try:
+            asked = json.loads(body[: LONGEST_DEED + 1])
+            answer = await asyncio.to_thread(self.live.do, asked, self.lang(headers_of(scope)))
+        except (ValueError, RecursionError):
+            return 400, b""
+        except Exception:  # the boundary: the page goes on as it is, the log has the traceback
+            log.exception("a deed of a live piece")
+            return 500, b""
+        return 200, json.dumps(answer).encode()
 
     async def _respond(self, scope: Scope) -> tuple[int, bytes]:
         headers = headers_of(scope)

@@ -155,7 +155,8 @@ class Shell:
         """What decides whether tick handlers look again."""
         running = self.engine.status().running  # for a moment after its end it still is
         runs = [(run.id, run.name, run.status, run.started, run.has_result) for run in self.engine.runs()]
-        return running and running.id, runs
+        jobs = [(job.id, job.status, job.dismissed) for job in self.engine.jobs()]
+        return running and running.id, runs, jobs
 
     # -- manners ------------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +14,6 @@ from workbench.ui.shell import QUIET, Shell, made_html
 
 # For handlers that may refuse: Gradio shows an error's message only for events that went through its queue.
 TOLD: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-
-REPORT_SECONDS = 0.2  # between two looks at how far a long piece of work is
 
 CANCEL = Text("Keep it", "保留")
 
@@ -54,32 +50,6 @@ OPEN_TAB = """async (...given) => {
   given[0] = open && open.id.startsWith('tab-') ? open.id.slice(4).replace(/-button$/, '') : '';
   return given;
 }"""
-
-
-def reported(work: Callable[[Callable[[Text, int, int], None]], Any]) -> Iterator[tuple[Text, int, int]]:
-    """Do `work` in a thread of its own, and yield the newest report; the generator's result is its result.
-
-    `work` gets a function to report with: what it does now, how much is done, of how much. What it raises is raised here.
-    """
-    newest: deque[tuple[Text, int, int]] = deque(maxlen=1)
-    ended: list[Any] = []
-
-    def run() -> None:
-        try:
-            ended.append((work(lambda text, done, total: newest.append((text, done, total))), None))
-        except BaseException as error:  # crosses over to the thread that waits
-            ended.append((None, error))
-
-    thread = threading.Thread(target=run, name="reported", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(REPORT_SECONDS)
-        if newest:
-            yield newest.pop()
-    result, error = ended[0]
-    if error is not None:
-        raise error
-    return result
 
 
 @dataclass

@@ -64,6 +64,7 @@ class Job:
         self._report = report
         self._told = self._written = 0.0
         self._words: dict[str, str] | None = None
+        self._untold: dict[str, Any] | None = None  # what others have not been told yet, or not in a file
 
     def progress(
         self,
@@ -83,20 +84,24 @@ class Job:
         Raises:
             StopRequested: somebody asked it to stop.
         """
+        said = words.as_dict()
+        fresh, self._words = said != self._words, said
+        self._untold = {"words": said, "done": done, "total": total, "unit": unit, "seconds_left": seconds_left}
+        self._tell(at_once=fresh or done == total)
         self.check()
-        now, said = time.monotonic(), words.as_dict()
-        fresh = said != self._words
-        if not fresh and now - self._told < TOLD_SECONDS and done != total:
+
+    def _tell(self, *, at_once: bool) -> None:
+        now = time.monotonic()
+        if self._untold is None or (not at_once and now - self._told < TOLD_SECONDS):
             return
-        self._told, self._words = now, said
-        write = fresh or now - self._written >= WRITTEN_SECONDS
-        if write:
-            self._written = now
-        values = {"words": said, "done": done, "total": total, "unit": unit, "seconds_left": seconds_left}
+        write = at_once or now - self._written >= WRITTEN_SECONDS
+        self._told, self._written = now, now if write else self._written
+        values, self._untold = self._untold, None if write else self._untold
         self._report(values, write)
 
     def check(self) -> None:
-        """Raise StopRequested when somebody asked it to stop."""
+        """Raise StopRequested when somebody asked it to stop. Work that has nothing new to tell calls it now and then."""
+        self._tell(at_once=False)
         if self.stop.is_set():
             raise StopRequested
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from workbench.config.errors import StopRequested
 from workbench.config.text import Text
+from workbench.engine.job_views import JobView
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
 from workbench.ui import html, runhtml
+from workbench.ui.jobs import ONE
 from workbench.ui.shell import QUIET, Shell
-from workbench.ui.tabtools import on_open, panel, reported, run_names
+from workbench.ui.tabtools import TOLD, on_open, panel, run_names
 
 ID = "export"
 ORDER = 50
@@ -54,13 +54,12 @@ _DTYPES = {
     "fp16": Text("float16 (half the size)", "float16（大小减半）"),
 }
 _MAKE_FOLDER = Text("Make the model folder", "生成模型文件夹")
-_ZIPPING = Text("Making the zip…", "正在生成 zip……")
-_MERGING = Text(
-    "Making the model folder… This takes as long as loading and writing the model.",
-    "正在生成模型文件夹……所需时间相当于读取并写入一次模型。",
-)
 _STOP = Text("Stop", "停止")
 _STOPPED = Text("Stopped. Nothing was left behind.", "已停止，没有留下任何文件。")
+_INTERRUPTED = Text(
+    "The workbench ended before it was done. Nothing was left behind: make it again.",
+    "还没完成，工作台就关闭了。没有留下任何文件，请重新生成。",
+)
 _ZIP_DONE = Text("The zip is ready ({size}).", "zip 已生成（{size}）。")
 _FOLDER_DONE = Text("The model is in this folder:", "模型在这个文件夹里：")
 _CARD = Text("Model card (README.md)", "模型卡（README.md）")
@@ -73,14 +72,8 @@ _DATA = Text("data set", "数据集")
 _METHOD = Text("method", "方法")
 
 
-class Making:
-    """The folder that an open page is having made; `stop` ends that. Lives in its session's memory."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Making:
-        return Making()  # every session starts with one of its own; an Event cannot be copied
+ZIP, MERGE = "zip", "merge"  # the kinds of job that this tab starts
+SOON = 1.0  # seconds in which a small zip is made, so that a click is answered with it
 
 
 def build(shell: Shell) -> None:
@@ -114,27 +107,27 @@ def build(shell: Shell) -> None:
         with gr.Accordion(shell.text(_CARD), open=False, elem_id="export-card-fold"):
             card = panel("export-card")
         shell.next_button(_NEXT, "chat", "export-next", filled=False)
-    outputs = [
-        empty, full, choice, facts, adapter, about_adapter, about_model, download, zip_note, folder_note, card,
-        make_zip, make_folder,
-    ]  # fmt: skip
+    of_zip, of_folder = [make_zip, download, zip_note], [make_folder, stop, folder_note]
+    outputs = [empty, full, choice, facts, adapter, about_adapter, about_model, *of_zip, *of_folder, card]
+    seen = gr.State("")
     shell.shared["export.tab"] = {"outputs": outputs}
 
     to_train.click(lambda: shell.go("train"), outputs=shell.tabs, **QUIET)
     choice.input(lambda run_id: run_id, choice, shell.run, **QUIET).then(
-        shell.safe(_shower(shell)), choice, outputs, **QUIET
+        shell.safe(_shower(shell, download)), choice, outputs, **QUIET
     )
-    slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    zipped, merged = [make_zip, download, zip_note, card], [make_folder, stop, folder_note, card]
-    making = gr.State(Making())
-    make_zip.click(shell.safe(_zipper(shell, download)), choice, zipped, **slow)
-    make_folder.click(shell.safe(_merger(shell)), [making, choice, dtype], merged, **slow)
-    stop.click(lambda state: state.stop.set(), making, None, **QUIET)
+    state = _State(shell, download)
+    working = [*of_zip, *of_folder, card]
+    make_zip.click(shell.safe(_starter(state, ZIP)), choice, working, **TOLD)
+    make_folder.click(shell.safe(_starter(state, MERGE)), [choice, dtype], working, **TOLD)
+    stop.click(shell.safe(_stopper(shell)), choice, None, **TOLD)
+    shell.on_tick(state.changed, [choice, seen], [*working, seen])
 
 
 def bind(shell: Shell) -> None:
     """Know the finished runs when the tab opens."""
-    on_open(shell, ID, _shower(shell), shell.run, shell.shared["export.tab"]["outputs"])
+    tab = shell.shared["export.tab"]
+    on_open(shell, ID, _shower(shell, tab["outputs"][8]), shell.run, tab["outputs"])
 
 
 def losses(run: Any, lang: str) -> list[tuple[str, str]]:
@@ -145,14 +138,15 @@ def losses(run: Any, lang: str) -> list[tuple[str, str]]:
     ]
 
 
-def _shower(shell: Shell) -> Any:
+def _shower(shell: Shell, download: gr.DownloadButton) -> Any:
+    state = _State(shell, download)
+
     def show(wanted: str, request: gr.Request) -> Any:
         lang = shell.lang(request)
         runs = [run for run in shell.engine.runs() if run.finished_well]
         if not runs:
-            return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 11]
+            return [gr.Column(visible=True), gr.Column(visible=False), *[gr.skip()] * 12]
         run = next((run for run in runs if run.id == wanted), runs[0])
-        whole = run.adapter == "none"
         base = _name(shell.engine.models.list(), run.base_model, lang)
         data = _name(shell.engine.data.list(), run.dataset, lang)
         tiles = html.kpis(
@@ -163,63 +157,91 @@ def _shower(shell: Shell) -> Any:
             gr.Column(visible=True),
             gr.Dropdown(choices=runhtml.choices(runs, run_names(shell.engine, lang), lang), value=run.id),
             tiles,
-            gr.Column(visible=not whole),
+            gr.Column(visible=run.adapter != "none"),
             html.card(_ADAPTER.to(lang), _ADAPTER_ABOUT.with_(base=base).to(lang)),
-            html.card(_MODEL.to(lang), (_FULL_ABOUT if whole else _MERGED_ABOUT).to(lang)),
-            gr.DownloadButton(visible=False),
-            "",
-            "",
-            html.note(_NO_CARD.to(lang)),
-            gr.Button(variant="primary"),
-            gr.Button(variant="primary" if whole else "secondary"),
+            html.card(_MODEL.to(lang), (_FULL_ABOUT if run.adapter == "none" else _MERGED_ABOUT).to(lang)),
+            *state.of(run.id, lang),
         ]
 
     return show
 
 
-def _zipper(shell: Shell, download: gr.DownloadButton) -> Any:
-    def make(run_id: str, request: gr.Request) -> Iterator[Any]:
-        lang, ready = shell.lang(request), gr.Button(interactive=True)
-        made = gr.Button(interactive=True, variant="secondary")  # now the download is the next click
-        yield gr.Button(interactive=False), gr.DownloadButton(visible=False), html.note(_ZIPPING.to(lang)), gr.skip()
-        try:
-            path = shell.engine.export_adapter(run_id)
-        except Exception:
-            yield ready, gr.skip(), "", gr.skip()
-            raise
-        # Gradio serves only what lies in its own cache, which it empties by itself.
-        cached = download.move_resource_to_block_cache(str(path))
-        done = html.note(_ZIP_DONE.with_(size=html.size(path.stat().st_size)).to(lang))
-        yield made, gr.DownloadButton(value=cached, visible=True), done, _card(_zipped_card(path), lang)
+class _State:
+    """What the tab shows of the jobs that make a run's zip and its model folder: they go on while nobody looks."""
 
-    return make
+    def __init__(self, shell: Shell, download: gr.DownloadButton) -> None:
+        self._shell, self._download = shell, download
+
+    def newest(self, kind: str, run_id: str) -> JobView | None:
+        """The newest job of a kind for a run."""
+        found = (
+            job for job in self._shell.engine.jobs() if job.kind == kind and (job.request or {}).get("run") == run_id
+        )
+        return max(found, key=lambda job: job.created, default=None)
+
+    def of(self, run_id: str, lang: str) -> list[Any]:
+        """Values for the button, the download and the note of the zip; for both buttons and the note of the folder; the card."""
+        zipped, merged = self.newest(ZIP, run_id), self.newest(MERGE, run_id)
+        whole = self._shell.engine.run(run_id).adapter == "none"
+        file, folder = _made(zipped, "file"), _made(merged, "folder")
+        at_work = merged is not None and merged.active
+        ready = gr.Button(interactive=zipped is None or not zipped.active, variant="secondary" if file else "primary")
+        link, note = gr.DownloadButton(visible=False), self._note(zipped, lang)
+        if file is not None:
+            # Gradio serves only what lies in its own cache, which it empties by itself.
+            link = gr.DownloadButton(value=self._download.move_resource_to_block_cache(str(file)), visible=True)
+            note = html.note(_ZIP_DONE.with_(size=html.size(file.stat().st_size)).to(lang))
+        said = self._note(merged, lang)
+        if folder is not None:
+            said = html.card(_FOLDER_DONE.to(lang), html.Markup(f"<code>{html.esc(folder)}</code>"))
+        newer = folder is not None and (file is None or merged.created > zipped.created)  # type: ignore[union-attr]
+        card = _folder_card(folder) if newer and folder else _zipped_card(file) if file else ""
+        make = gr.Button(interactive=not at_work, variant="primary" if whole else "secondary")
+        return [ready, link, note, make, gr.Button(interactive=at_work), said, _card(card, lang)]
+
+    def changed(self, run_id: str, seen: str, request: gr.Request) -> Any:
+        """The same when a job for the run has come or changed its state since."""
+        jobs = [self.newest(kind, run_id) for kind in (ZIP, MERGE)] if run_id else []
+        now = " ".join(f"{job.id} {job.status}" for job in jobs if job is not None)
+        if now == seen or not self._shell.engine.is_run(run_id):
+            return gr.skip()
+        return [*self.of(run_id, self._shell.lang(request)), now]
+
+    def _note(self, job: JobView | None, lang: str) -> Any:
+        if job is None or job.status == "completed":
+            return ""
+        if job.active:
+            return html.card("", self._shell.live.slot(ONE, job.id, lang))
+        if job.error is not None:
+            return html.note(job.error.to(lang))
+        return html.note((_STOPPED if job.status == "stopped" else _INTERRUPTED).to(lang))
 
 
-def _merger(shell: Shell) -> Any:
-    def make(making: Making, run_id: str, dtype: str, request: gr.Request) -> Iterator[Any]:
-        lang, on, off = shell.lang(request), gr.Button(interactive=True), gr.Button(interactive=False)
-        making.stop = stop = threading.Event()
-        yield off, on, html.card("", html.progress(None, _MERGING.to(lang))), gr.skip()
-        steps = reported(lambda progress: shell.engine.merge(run_id, None, dtype, progress=progress, stop=stop))
-        try:
-            while True:
-                try:
-                    text, done, total = next(steps)
-                except StopIteration as end:
-                    folder = end.value
-                    break
-                share = done / total if total else None
-                yield gr.skip(), gr.skip(), html.card("", html.progress(share, text.to(lang))), gr.skip()
-        except StopRequested:
-            yield on, off, html.note(_STOPPED.to(lang)), gr.skip()
-            return
-        except Exception:
-            yield on, off, "", gr.skip()
-            raise
-        place = html.Markup(f"<code>{html.esc(folder)}</code>")
-        yield on, off, html.card(_FOLDER_DONE.to(lang), place), _card(_folder_card(folder), lang)
+def _made(job: JobView | None, key: str) -> Path | None:
+    """What a job has made, where it is still there."""
+    made = (job.result or {}).get(key) if job is not None and job.status == "completed" else None
+    return Path(made) if isinstance(made, str) and Path(made).exists() else None
 
-    return make
+
+def _starter(state: _State, kind: str) -> Any:
+    def start(run_id: str, *more: str, request: gr.Request) -> Any:
+        engine = state._shell.engine
+        known = state.newest(kind, run_id)
+        if known is None or not known.active:  # a second click, or one in another window, makes no second one
+            asked = {"run": run_id, **({"dtype": more[0]} if more else {})}
+            engine.wait(engine.start(kind, asked), SOON)
+        return state.of(run_id, state._shell.lang(request))
+
+    return start
+
+
+def _stopper(shell: Shell) -> Any:
+    def stop(run_id: str) -> None:
+        job = _State(shell, None).newest(MERGE, run_id)  # type: ignore[arg-type]
+        if job is not None:
+            shell.engine.stop(job.id)
+
+    return stop
 
 
 def _card(text: str, lang: str) -> html.Markup:

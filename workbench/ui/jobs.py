@@ -1,0 +1,92 @@
+"""Everything that runs or waits, in one live piece: a list that the chip in the header opens, with Cancel and Resume.
+
+It is the same on every tab, after a reload, and in a second window: it is made from what lies on the disk, whichever process
+does the work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.config.text import Text, size
+from workbench.engine.job_views import TRAIN, JobView
+from workbench.ui import html
+from workbench.ui.live import Live
+
+PIECE, ONE = "jobs", "job"
+OVER_SHOWN = 5  # jobs that are over, the newest that nobody has dismissed
+
+CANCEL = Text("Cancel", "取消")
+_STOP = Text("Stop and save", "停止并保存")
+_RESUME = Text("Resume", "继续")
+_DISMISS = Text("Dismiss", "移除")
+_LEFT = Text("{time} left", "剩余 {time}")
+_NOTHING = Text("Nothing runs and nothing waits.", "没有进行中或等待中的任务。")
+_DONE_AGAIN = Text("It goes on from what is there, or is done again.", "会从已有的部分继续，或重新做一次。")
+
+
+class JobPieces:
+    """Declares the pieces `jobs` (all of them) and `job` (one, by its id), and what their buttons do."""
+
+    def __init__(self, engine: Any, live: Live) -> None:
+        self.engine = engine
+        live.piece(PIECE, self.list)
+        live.piece(ONE, self.one)
+        live.deed("cancel", engine.stop)
+        live.deed("resume", engine.resume_job)
+        live.deed("dismiss", engine.dismiss)
+
+    def list(self, key: str, lang: str) -> html.Markup:
+        """What runs and waits, then what came to an end lately and was not dismissed."""
+        jobs = self.engine.jobs()
+        over = [job for job in jobs if not job.active and not job.dismissed][:OVER_SHOWN]
+        shown = [*(job for job in jobs if job.active), *over]
+        if not shown:
+            return html.note(_NOTHING.to(lang))
+        return html.join(row(job, lang) for job in shown)
+
+    def one(self, key: str, lang: str) -> html.Markup:
+        """How far one is, for the tab that has begun it; empty when it is over."""
+        job = self.engine.job(key)
+        return bar(job, lang) if job.active else html.Markup("")
+
+
+def row(job: JobView, lang: str) -> html.Markup:
+    """One job with its buttons."""
+    if job.active:
+        words = (_STOP if job.kind == TRAIN else CANCEL).to(lang)
+        buttons = _button("cancel", job.id, words, job.stopping.to(lang), off=job.status == "stopping")
+        return html.Markup(f'<div class="job">{bar(job, lang)}<div class="deeds">{buttons}</div></div>')
+    why = job.error.to(lang) if job.error is not None else ""
+    buttons = html.join(
+        [
+            _button("resume", job.id, _RESUME.to(lang), _DONE_AGAIN.to(lang)) if job.resumable else "",
+            _button("dismiss", job.id, _DISMISS.to(lang), ""),
+        ]
+    )
+    said = f'<p class="note">{html.esc(why)}</p>' if why else ""
+    return html.Markup(
+        f'<div class="job over"><div class="state"><b>{html.esc(job.title.to(lang))}</b>'
+        f"<span>{html.esc(job.state.to(lang))}</span></div>{said}"
+        f'<div class="deeds">{buttons}</div></div>'
+    )
+
+
+def bar(job: JobView, lang: str) -> html.Markup:
+    """Title, what it does now, how far it is, and how long it will take."""
+    far = [job.words.to(lang) if job.words is not None and job.status == "running" else job.state.to(lang)]
+    if job.words is not None and job.status == "queued":
+        far = [job.words.to(lang)]
+    if job.unit == "bytes" and job.total:
+        far.append(f"{size(job.done)} / {size(job.total)}")
+    if job.seconds_left is not None:
+        far.append(_LEFT.with_(time=html.duration(job.seconds_left)).to(lang))
+    share = job.share if job.status != "queued" else 0.0
+    return html.progress(share, job.title.to(lang), " · ".join(far))
+
+
+def _button(deed: str, job_id: str, words: str, about: str, off: bool = False) -> html.Markup:
+    return html.Markup(
+        f'<button type="button" class="plain" data-deed="{deed}" data-key="{html.esc(job_id)}" '
+        f'title="{html.esc(about)}"{" disabled" if off else ""}>{html.esc(words)}</button>'
+    )
