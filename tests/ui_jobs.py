@@ -36,7 +36,7 @@ class FakeJobs:
         folder.mkdir(parents=True, exist_ok=True)
         if kind == "zip":
             (folder / "adapter.zip").write_bytes(b"PK\x05\x06" + bytes(18))
-            self._end(job_id, "completed", file=str(folder / "adapter.zip"))
+            self._end_job(job_id, "completed", file=str(folder / "adapter.zip"))
         else:
             threading.Thread(target=self._merge, args=(job_id, folder / "merged"), daemon=True).start()
         return job_id
@@ -47,12 +47,12 @@ class FakeJobs:
             self._jobs[job_id] = replace(self._jobs[job_id], done=step, total=STEPS, words=words)
             last = self.merges_until_stopped and step == STEPS - 1
             if self._stops[job_id].wait(LAST_SECONDS if last else STEP_SECONDS):
-                self._end(job_id, "stopped")
+                self._end_job(job_id, "stopped")
                 return
         folder.mkdir(exist_ok=True)
-        self._end(job_id, "completed", folder=str(folder))
+        self._end_job(job_id, "completed", folder=str(folder))
 
-    def _end(self, job_id: str, status: str, **result: str) -> None:
+    def _end_job(self, job_id: str, status: str, **result: str) -> None:
         job = self._jobs[job_id]
         self._jobs[job_id] = replace(
             job, status=status, state=job_status(status), result=result, active=False, resumable=status == "stopped"

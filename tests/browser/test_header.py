@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import free_port
+from tests.steps import wait_for
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
 from workbench.config.run import RunConfig
@@ -54,3 +55,27 @@ def test_on_a_phone_the_name_of_what_runs_can_be_read(engine: Any, open_page: An
     shown = "() => { const name = document.querySelector('#chip-run .chip-text'); return name.clientWidth >= name.scrollWidth }"
     page.wait_for_function(shown)
     assert page.locator("#chip-run .chip-text").inner_text() == "My tea shop"
+
+
+def test_everything_that_runs_is_listed_in_the_header_and_can_be_cancelled_there(engine: Any, open_page: Any) -> None:
+    first = engine.submit(RunConfig.parse({"output": {"name": "Tea shop"}}))
+    engine.finish(first)
+    second = engine.submit(RunConfig.parse({"output": {"name": "Coffee shop"}}))
+    engine.merges_until_stopped = True
+    merge = engine.start("merge", {"run": first})
+    page = open_page(engine.url)
+    page.click("#chip-run")
+    page.wait_for_selector("#header-jobs .job")
+    page.wait_for_function("() => document.querySelector('#header-jobs').innerText.includes('Merging')")
+    assert "Coffee shop" in page.inner_text("#header-jobs") and page.locator("#header-jobs .job").count() == 2
+    page.reload()
+    page.click("#chip-run")
+    page.click(f"#header-jobs [data-deed=cancel][data-key='{merge}']")
+    page.click(f"#header-jobs [data-deed=resume][data-key='{merge}']")
+    page.wait_for_function("() => document.querySelectorAll('#header-jobs [data-deed=cancel]').length === 2")
+    page.click(f"#header-jobs [data-deed=dismiss][data-key='{merge}']")
+    page.wait_for_selector(f"#header-jobs [data-key='{merge}']", state="detached")
+    page.click(f"#header-jobs [data-deed=cancel][data-key='{second}']")
+    wait_for(lambda: engine.run(second).status == "stopped", "it was cancelled")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#header-jobs", state="hidden")

@@ -153,13 +153,22 @@ _SCRIPT = """function (settings) {
   document.title = settings.titles[lang];
   document.addEventListener("DOMContentLoaded", function () { document.title = settings.titles[lang]; });
   // What was typed a moment ago is still on its way to the browser's store: a reload would lose it.
-  var typed = 0, before = null;
+  // What was asked for before it may write there first, so nothing may be on its way any more.
+  var typed = 0, before = null, pending = 0, plain = window.fetch;
+  window.fetch = function (input, init) {
+    var reply = plain.apply(this, arguments);
+    if (!init || init.method !== "POST") return reply;
+    pending++;
+    function over() { setTimeout(function () { pending--; }, 150); }  // the page still has to take it in
+    reply.then(over, over);
+    return reply;
+  };
   function form() { try { return localStorage.getItem("workbench-form"); } catch (e) { return null; } }
   document.addEventListener("input", function (event) {
     if (event.target.closest("#tab-train")) { typed = Date.now(); before = form(); }
   }, true);
   function afterTyping(then) {
-    if (Date.now() - typed > settings.patience || form() !== before) then();
+    if (Date.now() - typed > settings.patience || (form() !== before && pending === 0)) then();
     else setTimeout(afterTyping, 50, then);
   }
   document.addEventListener("click", function (event) {

@@ -111,15 +111,15 @@
 
   // The list of jobs, opened by the chip that tells what runs, closed by a click elsewhere or by Escape.
   document.addEventListener('click', event => {
-    const header = document.getElementById('header');
-    if (!header) return;
-    const open = header.classList.contains('jobs-open');
-    if (event.target.closest?.('#chip-run')) header.classList.toggle('jobs-open', !open);
-    else if (open && !event.target.closest?.('#header-jobs')) header.classList.remove('jobs-open');
+    if (!event.isTrusted) return;  // a script's own, such as the beat
+    const root = document.documentElement.dataset, open = root.jobs === 'open';  // Gradio resets the header's own classes
+    if (event.target.closest?.('#chip-run')) root.jobs = open ? '' : 'open';
+    else if (open && !event.target.closest?.('#header-jobs')) root.jobs = '';
+    else return;
     pulse();
   });
   document.addEventListener('keydown', event => {
-    if (event.key === 'Escape') document.getElementById('header')?.classList.remove('jobs-open');
+    if (event.key === 'Escape') document.documentElement.dataset.jobs = '';
   });
   document.addEventListener('visibilitychange', () => { if (!document.hidden) pulse(); });
   document.addEventListener('DOMContentLoaded', pulse);
