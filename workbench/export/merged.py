@@ -24,6 +24,7 @@ from workbench.config.text import Text
 from workbench.data.ends import ending_of
 from workbench.export.adapter import check_free_disk
 from workbench.export.card import write_card
+from workbench.export.places import check_destination
 from workbench.models.adapters import check_adapter
 from workbench.models.files import TOKENIZER_FILES, TOKENIZER_VOCABULARIES, ModelFiles, check_folder, contained
 from workbench.models.generation_settings import write_with_ends
@@ -72,7 +73,7 @@ def merge(
         check_adapter(adapter_folder)
     stored = files.dtype if files.dtype in DTYPES else "fp32"
     chosen = stored if dtype == "auto" else dtype
-    _check_destination(destination, [folder for folder in (base_folder, adapter_folder) if folder is not None])
+    check_destination(destination, [folder for folder in (base_folder, adapter_folder) if folder is not None])
     unchanged = adapter_folder is None and chosen == files.dtype
     needed = files.bytes if unchanged else files.parameters * _BYTES[chosen]
     disk = next(parent for parent in destination.parents if parent.is_dir())
@@ -113,30 +114,6 @@ class _Report:
     def check(self) -> None:
         if self._stop is not None and self._stop.is_set():
             raise StopRequested
-
-
-def _check_destination(destination: Path, sources: list[Path]) -> None:
-    real = destination.resolve()
-    for source in sources:
-        home = Path(source).resolve()
-        if real.is_relative_to(home) or home.is_relative_to(real):
-            raise _destination_error(
-                Text("{folder} lies inside the model's own folder.", "{folder} 位于模型自己的文件夹中。"), destination
-            )
-    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
-        raise _destination_error(
-            Text("{folder} exists and is no folder.", "{folder} 已存在且不是文件夹。"), destination
-        )
-    if destination.is_dir() and any(destination.iterdir()):
-        raise _destination_error(Text("{folder} is not empty.", "{folder} 不是空文件夹。"), destination)
-
-
-def _destination_error(message: Text, destination: Path) -> WorkbenchError:
-    return WorkbenchError(
-        message.with_(folder=str(destination)),
-        Text("Choose a folder that does not exist yet.", "请选择一个尚不存在的文件夹。"),
-        code="destination_exists",
-    )
 
 
 def _save_weights(

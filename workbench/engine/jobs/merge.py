@@ -9,6 +9,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.engine import takeaway
 from workbench.engine.jobs import base
+from workbench.export.places import check_destination
 
 
 class Request(base.Request):
@@ -31,7 +32,7 @@ class Merge(base.JobKind):
         return Text("Model folder of {run}", "生成 {run} 的模型文件夹").with_(run=tools.store.get(request.run).name)
 
     def check(self, tools: base.Tools, request: Request) -> None:
-        takeaway.result(tools.store, request.run)
+        result = takeaway.result(tools.store, request.run)
         takeaway.check_dtype(request.dtype)
         if request.folder is not None and not tools.allow_paths:
             raise WorkbenchError(
@@ -39,6 +40,8 @@ class Merge(base.JobKind):
                 Text("Leave the folder out, or merge on the command line.", "请不要指定文件夹，或改用命令行合并。"),
                 field="folder",
             )
+        if request.folder is not None:
+            check_destination(Path(request.folder), [result])
 
     def runs(self, request: Request) -> tuple[str, ...]:
         return (request.run,)
