@@ -82,7 +82,7 @@ def ask_at_step(patch: pytest.MonkeyPatch, step: int, number: int) -> None:
 
     def ask(run_id: str) -> None:
         os.kill(os.getpid(), number)
-        wait_for(lambda: turns[-1][run_id].stop.is_set(), "the signal is heard")
+        wait_for(lambda: any(run_id in lane and lane[run_id].stop.is_set() for lane in turns), "the signal is heard")
 
     patch.setattr(Worker, "__init__", kept)
     at_step(patch, step, ask)
