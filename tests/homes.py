@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.tiny_models import make_base
 from workbench.config.run import RunConfig
+from workbench.engine.owners import FOLDER
 
 WAIT = 120  # seconds until a run is called stuck
 WORDS = ("red", "blue", "green", "white", "black", "brown", "grey", "pink")
@@ -93,3 +94,8 @@ def done(engine: Any, config: RunConfig) -> Any:
     run = engine.submit(config)
     assert engine.wait(run, WAIT)
     return engine.run(run)
+
+
+def kept_in(home: Path) -> list[Path]:
+    """What lies in a home beside the locks, which are empty files that a process leaves."""
+    return sorted(path for path in home.rglob("*") if FOLDER not in path.parts)

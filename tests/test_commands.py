@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import app
-from tests.homes import make_home, tiny_config
+from tests.homes import kept_in, make_home, tiny_config
 from tests.steps import at_step, wait_for
 from tests.tiny_models import make_base
 from workbench import commands
@@ -26,7 +26,6 @@ from workbench.bootstrap import ROOT
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.text import Text
-from workbench.engine.owners import FOLDER
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 RUN_LINE = re.compile(r"(\d{8}-\d{6}-[a-z0-9-]+) (\w+)\n")
@@ -301,11 +300,6 @@ def test_a_wrong_request_is_one_sentence_in_the_readers_language_and_exit_code_2
         assert expected.format(**names) in error.data["error"]["message"]
         assert error.data["error"]["field"] == field
     assert kept_in(home) == before
-
-
-def kept_in(home: Path) -> list[Path]:
-    """What lies there beside the locks, which are empty files that a process leaves."""
-    return sorted(path for path in home.rglob("*") if FOLDER not in path.parts)
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
