@@ -36,9 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(error, lang, "--json" in arguments)
         return 2
     ensure()
-    from workbench import commands, data_commands, job_commands
+    from workbench import commands, data_commands, job_commands, model_commands
 
-    module = {"data": data_commands, "jobs": job_commands, "merge": job_commands}.get(options.command, commands)
+    module = {"data": data_commands, "jobs": job_commands, "merge": job_commands, "models": model_commands}.get(
+        options.command, commands
+    )
     try:
         with as_interrupts():
             result, code = getattr(module, options.command)(options, lang)
@@ -100,7 +102,9 @@ def _parser(lang: str) -> Parser:
     _presets(add("presets", Text("list, show or copy presets", "列出、查看或复制预设")))
     _train(add("train", Text("train from a preset or a YAML file", "用预设或 YAML 文件训练")))
     _runs(add("runs", Text("list, show or delete runs", "列出、查看或删除运行")))
-    _models(add("models", Text("list, add or delete base models", "列出、添加或删除基座模型")))
+    _models(
+        add("models", Text("list, find, download, add or delete base models", "列出、查找、下载、添加或删除基座模型"))
+    )
     _data(add("data", Text("list data sets, or look into a file", "列出数据集，或检查数据文件")))
     _resume(add("resume", Text("go on with a run from its last checkpoint", "从最近的检查点继续运行")))
     _chat(add("chat", Text("talk to a model or to what a run made", "与模型或运行的结果聊天")))
@@ -152,6 +156,13 @@ def _models(models: Parser) -> None:
     add("add", Text("add a folder that lies elsewhere", "添加位于别处的模型文件夹")).add(
         "folder", type=Path, metavar="DIR", help=text
     )
+    text = Text("what to look for; nothing: the recommended ones", "要搜索的内容；留空则列出推荐的模型")
+    add("search", Text("find models to download", "查找可下载的模型")).add(
+        "words", nargs="*", metavar="WORDS", help=text
+    )
+    text = Text("a repository's id or address, or a recommended model's id", "仓库 ID 或网址，或推荐模型的 ID")
+    about = Text("download a model; what has come is kept", "下载模型；中断后已下载的部分会保留")
+    add("download", about).add("repository", metavar="ID", help=text)
     text = Text("the model's id", "模型的 ID")
     delete = Text(
         "remove a model's folder; one that was added is only forgotten", "删除模型文件夹；添加的模型只会移出列表"

@@ -136,24 +136,6 @@ def delete(options: argparse.Namespace, name: str, remove: Callable[[Engine], An
     return Result({"deleted": name}, name), 0
 
 
-def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
-    """List the base models, add a folder that lies elsewhere (nothing is copied), or delete one."""
-    if options.action == "delete":
-        return delete(options, options.model, lambda engine: engine.delete_model(options.model))
-    engine = Engine(options.home, allow_paths=True, read_only=True)
-    if options.action == "add":
-        with disk_errors(options.home / "models" / "x"):
-            found = [engine.models.add(options.folder)]
-    else:
-        found = engine.models.list()
-    rows, data = [], []
-    for model in found:
-        problem = model.problem.to(lang) if model.problem else None
-        rows.append(f"{model.id}  {model.name.to(lang)}  {problem or f'{model.parameters / 1e6:.1f} M'}")
-        data.append({"id": model.id, "folder": str(model.folder), "parameters": model.parameters, "problem": problem})
-    return Result({"models": data}, "\n".join(rows)), 0
-
-
 def chat(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """Answer one question, or talk until an empty line."""
     engine = Engine(options.home, allow_paths=True, read_only=True)

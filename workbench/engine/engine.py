@@ -15,7 +15,7 @@ from typing import Any
 from workbench.config.run import RunConfig
 from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.data.turns import Message
-from workbench.engine import changes, checks, views
+from workbench.engine import changes, checks, offers, views
 from workbench.engine.board import Board, failure
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
@@ -31,6 +31,7 @@ from workbench.engine.owners import FOLDER, Owners
 from workbench.engine.run_jobs import RunJobs
 from workbench.engine.runs import RunStore
 from workbench.engine.views import Status
+from workbench.hub import Tokens
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
 
@@ -62,7 +63,8 @@ class Engine(Looking):
         self._lease, self._desk = Lease(self.home / FOLDER), Desk()
         self._chats = Chats(self._lease, self._desk)
         runs = RunJobs(self.store, self.models, self.data, self._lease, self._desk, self._chats)
-        tools = Tools(self.home, self.store, self.models, self.data, allow_paths)
+        self.tokens = Tokens()
+        self._tools = tools = Tools(self.home, self.store, self.models, self.data, self.tokens, allow_paths)
         self._board = Board(tools, jobs, runs, self._owners, self._lease, self._chats.drop)
         self._needs = Needs(self.store, self.models, self.data, self._board)
         self._clicks: dict[str, tuple[RunConfig, str]] = {}  # what each Start asked for, and the run that it began
@@ -237,6 +239,16 @@ class Engine(Looking):
         if error is not None:
             raise error
         return record.result
+
+    def offers(self, words: str = "") -> list[offers.Offer]:
+        """Models that can be downloaded: the recommended ones, or what the source finds; that takes up to ten seconds."""
+        if not words.strip():
+            return offers.recommended()
+        return offers.found(self._tools.source, words, self.tokens.current())
+
+    def download(self, repository: str) -> str:
+        """Queue the download of a model: a repository's id or address, or a recommended model's id; the job's id."""
+        return self.start("download", offers.request_for(repository))
 
     def jobs(self) -> list[JobView]:
         """Everything that runs or waits, trainings too, and what other jobs came to, newest first."""

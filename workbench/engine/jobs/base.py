@@ -6,7 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +16,8 @@ from workbench.config.errors import StopRequested
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
 from workbench.engine.runs import RunStore
+from workbench.hub.sources import Source, read_source
+from workbench.hub.tokens import Tokens
 from workbench.models.catalog import ModelCatalog
 
 Lane = Literal["device", "network", "disk"]
@@ -40,8 +42,18 @@ class Tools:
     store: RunStore
     models: ModelCatalog
     data: DataLibrary
+    tokens: Tokens = field(default_factory=Tokens)
+    """The Hub's access token: in this process's memory, the environment or the Hub's own store; in no record."""
     allow_paths: bool = False
     """Whether what is asked for may name a place outside the home: on the command line, and where it was allowed before."""
+
+    @property
+    def source(self) -> Source:
+        """Where models come from and go to. Raises a WorkbenchError where that setting is damaged."""
+        source, problem = read_source(self.home)
+        if problem is not None:
+            raise problem
+        return source
 
 
 class Job:
