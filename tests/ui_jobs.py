@@ -10,6 +10,8 @@ from typing import Any
 from workbench.config.text import Text, same
 from workbench.engine.job_views import TRAIN, JobView
 from workbench.engine.names import job_status, steps_of
+from workbench.engine.offers import Offer, recommended
+from workbench.hub import Reachable, Source, Tokens, make_source
 
 STEPS = 10
 LAST_SECONDS, STEP_SECONDS = 60, 0.2
@@ -24,6 +26,7 @@ class FakeJobs:
         self.merges_until_stopped = False
         self._jobs: dict[str, JobView] = {}
         self._stops: dict[str, threading.Event] = {}
+        self.tokens = Tokens()
 
     def start(self, kind: str, request: dict[str, Any]) -> str:
         """Begin a job."""
@@ -57,6 +60,22 @@ class FakeJobs:
         self._jobs[job_id] = replace(
             job, status=status, state=job_status(status), result=result, active=False, resumable=status == "stopped"
         )
+
+    def offers(self, words: str = "") -> list[Offer]:
+        """The recommended models whose names have the words."""
+        return [offer for offer in recommended() if words.lower() in offer.repo_id.lower()]
+
+    def download(self, repository: str) -> str:
+        """Begin a download."""
+        return self.start("download", {"run": "", "repo_id": repository})
+
+    def source(self) -> Source:
+        """The Hub itself."""
+        return make_source()
+
+    def choose_source(self, kind: str, endpoint: str = "") -> Reachable:
+        """Each answers."""
+        return Reachable(True, Text(f"{make_source(kind, endpoint).name} answers.", "可以连接。"), 0.1)
 
     def stop_job(self, job_id: str) -> bool:
         """Stop one; False where it is none."""

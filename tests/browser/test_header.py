@@ -79,3 +79,28 @@ def test_everything_that_runs_is_listed_in_the_header_and_can_be_cancelled_there
     wait_for(lambda: engine.run(second).status == "stopped", "it was cancelled")
     page.keyboard.press("Escape")
     page.wait_for_selector("#header-jobs", state="hidden")
+
+
+@pytest.mark.parametrize(("lang", "there"), [("en", "is here now"), ("zh", "已下载完成")])
+def test_a_model_is_found_downloaded_and_cancelled(engine: Any, open_page: Any, lang: str, there: str) -> None:
+    page = open_page(engine.url, lang=lang)
+    page.click("#find > button")
+    page.wait_for_selector("#find-results label")
+    assert page.locator("#find-results label").count() > 15 and page.is_disabled("#find-download")
+    page.fill("#find-words input, #find-words textarea", "Qwen3-0.6B")
+    page.click("#find-search")
+    page.wait_for_function("() => document.querySelectorAll('#find-results label').length === 2")
+    page.click("#find-results label >> nth=0")
+    page.wait_for_selector("#find-download:not([disabled])")
+    assert "https://huggingface.co/Qwen/Qwen3-0.6B" in page.inner_text("#find-about")
+    engine.merges_until_stopped = True
+    page.click("#find-download")
+    page.wait_for_selector("#find-progress .prog")
+    page.reload()
+    page.wait_for_selector("#find-progress .prog")
+    page.click("#chip-run")
+    page.click("#header-jobs [data-deed=cancel]")
+    page.wait_for_selector("#find-progress .prog", state="detached")
+    engine.merges_until_stopped = False
+    page.click("#header-jobs [data-deed=resume]")
+    page.wait_for_function("there => document.querySelector('#find-progress').innerText.includes(there)", arg=there)

@@ -31,7 +31,7 @@ from workbench.engine.owners import FOLDER, Owners
 from workbench.engine.run_jobs import RunJobs
 from workbench.engine.runs import RunStore
 from workbench.engine.views import Status
-from workbench.hub import Tokens
+from workbench.hub import Reachable, Source, Tokens, make_source, reachable, read_source, save_source
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
 
@@ -249,6 +249,20 @@ class Engine(Looking):
     def download(self, repository: str) -> str:
         """Queue the download of a model: a repository's id or address, or a recommended model's id; the job's id."""
         return self.start("download", offers.request_for(repository))
+
+    def source(self) -> Source:
+        """Where models come from and go to."""
+        return read_source(self.home)[0]
+
+    def choose_source(self, kind: str, endpoint: str = "", *, offline: bool = False, proxy: str = "") -> Reachable:
+        """Take another one, for this home, and say whether it answers; that takes up to five seconds.
+
+        Raises:
+            WorkbenchError: the address is none; nothing was changed then.
+        """
+        source = make_source(kind, endpoint, offline, proxy)
+        save_source(self.home, source)
+        return reachable(source)
 
     def jobs(self) -> list[JobView]:
         """Everything that runs or waits, trainings too, and what other jobs came to, newest first."""

@@ -27,8 +27,10 @@ class Offer:
 
 
 def recommended() -> list[Offer]:
-    """Those of the shipped list, the smallest first. Needs no network."""
-    return [_recommended(model) for model in sorted(curated_models(), key=lambda model: model.parameters)]
+    """Those of the shipped list that can be trained here, the smallest first. Needs no network."""
+    # No method learns to sort texts into classes so far, and such a model could only be refused once it is here.
+    usable = [model for model in curated_models() if model.kind != "classifier"]
+    return [_recommended(model) for model in sorted(usable, key=lambda model: model.parameters)]
 
 
 def found(source: Source, words: str, token: Token | None) -> list[Offer]:

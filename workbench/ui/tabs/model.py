@@ -15,6 +15,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.ui import html
 from workbench.ui.damaged import DamagedList, DamagedThing
+from workbench.ui.finding import Finder
 from workbench.ui.shell import QUIET, Shell, made_html
 
 ID = "model"
@@ -28,8 +29,8 @@ _CHOICE = Text("Base models on this computer", "这台电脑上的基座模型")
 _NEXT = Text("Next: data", "下一步：数据")
 _AGAIN = Text("Look again", "刷新")
 _MORE = Text(
-    "Add a model: put its folder into {folder}, or run python -m workbench models add FOLDER. It then appears here.",
-    "添加模型：把模型文件夹放到 {folder}，或执行 python -m workbench models add 文件夹。之后会出现在这里。",
+    "A model that you have already: put its folder into {folder}, or run python -m workbench models add FOLDER.",
+    "已有的模型：把它的文件夹放到 {folder}，或执行 python -m workbench models add 文件夹。",
 )
 _FITS = {
     "": Text("can be trained here", "可在此训练"),
@@ -48,6 +49,7 @@ def build(shell: Shell) -> None:
     choice = gr.Radio([], label=shell.text(_CHOICE), elem_id="model-choice", elem_classes="cards")
     about = made_html(elem_id="model-about")
     damaged = DamagedList(shell, ID, lambda: _damaged(shell.engine.models.list()), shell.engine.delete_model)
+    finder = Finder(shell)
     folder = shell.engine.home / "models"
     gr.Markdown(shell.text(_MORE.with_(folder=folder)), elem_classes="note")
     with gr.Row(elem_classes="next-row"):
@@ -66,6 +68,7 @@ def build(shell: Shell) -> None:
     shell.model.change(shell.safe(show), shell.model, outputs, **QUIET)
     again.click(shell.safe(show), shell.model, outputs, **QUIET)
     choice.input(lambda chosen: chosen, choice, shell.model, **QUIET)
+    finder.bind(show, outputs)
 
 
 def _shown(shell: Shell, models: Sequence[Any], model_id: str, lang: str) -> list[Any]:

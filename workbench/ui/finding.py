@@ -1,0 +1,186 @@
+"""The part of the Model tab that finds models and downloads them: recommended ones, a search, any repository.
+
+A download is a job: it goes on while the page is closed, and its bar is on every page that looks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from workbench.config.text import Text
+from workbench.engine.offers import Offer
+from workbench.ui import html, rowhtml
+from workbench.ui.jobs import ONE
+from workbench.ui.shell import Shell
+from workbench.ui.tabtools import TOLD, panel
+
+DOWNLOAD = "download"
+
+_TITLE = Text("Find and download a model", "查找并下载模型")
+_WORDS = Text("Search", "搜索")
+_WORDS_ABOUT = Text(
+    "A name, or a repository such as Qwen/Qwen3-0.6B. Empty: the recommended models.",
+    "名称，或仓库名（如 Qwen/Qwen3-0.6B）。留空则列出推荐的模型。",
+)
+_SEARCH = Text("Search", "搜索")
+_RESULTS = Text("Models to download", "可下载的模型")
+_DOWNLOAD = Text("Download", "下载")
+_NONE = Text("Nothing was found under these words.", "没有找到匹配的模型。")
+_GATED = Text(
+    "Its owner wants to know who uses it: open its page, accept the terms there, then give your access token below.",
+    "使用前需要作者许可：打开它的页面并同意条款，再在下面填写访问令牌。",
+)
+_PAGE = Text("Its page: {url}", "模型页面：{url}")
+_READY = Text("{model} is here now: it is in the list above.", "{model} 已下载完成，可在上面的列表中选择。")
+_ELSEWHERE = Text("Source and access token", "下载来源与访问令牌")
+_SOURCE = Text("Where models come from", "模型来源")
+_ENDPOINT = Text("Address of the mirror", "镜像地址")
+_ENDPOINT_ABOUT = Text(
+    "For a mirror only, such as https://hf-mirror.com.", "仅镜像需要填写，例如 https://hf-mirror.com。"
+)
+_USE_SOURCE = Text("Use and test it", "使用并测试")
+_TOKEN = Text("Access token", "访问令牌")
+_TOKEN_ABOUT = Text(
+    "For models that ask for it, and to upload. It stays in this program's memory until it ends; no file holds it.",
+    "下载需许可的模型或上传时使用。只保存在本程序的内存中，关闭后即清除，不会写入任何文件。",
+)
+_USE_TOKEN = Text("Use it", "使用")
+_TOKEN_KEPT = Text("The token is used until this program ends.", "令牌已启用，程序关闭后失效。")
+_SOURCES = {
+    "huggingface": Text("Hugging Face", "Hugging Face"),
+    "mirror": Text("a mirror of Hugging Face", "Hugging Face 镜像"),
+    "modelscope": Text("ModelScope", "ModelScope（魔搭）"),
+}
+
+
+class Finder:
+    """Its components; `bind` after the list of models is there."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        with gr.Accordion(shell.text(_TITLE), open=False, elem_id="find"):
+            with gr.Row(equal_height=False):
+                self.words = gr.Textbox(
+                    label=shell.text(_WORDS), info=shell.text(_WORDS_ABOUT), scale=4, max_lines=1, elem_id="find-words"
+                )
+                self.search = gr.Button(shell.text(_SEARCH), scale=0, min_width=120, elem_id="find-search")
+            self.results = gr.Radio([], label=shell.text(_RESULTS), elem_id="find-results", elem_classes="cards")
+            self.about = panel("find-about")
+            self.download = gr.Button(
+                shell.text(_DOWNLOAD), variant="primary", interactive=False, elem_id="find-download"
+            )
+            with gr.Accordion(shell.text(_ELSEWHERE), open=False, elem_id="find-source"):
+                self._build_source()
+        self.progress = panel("find-progress")
+        self.seen = gr.State("")
+
+    def _build_source(self) -> None:
+        shell = self._shell
+        kinds = [(shell.text(text), kind) for kind, text in _SOURCES.items()]
+        kind = gr.Dropdown(kinds, label=shell.text(_SOURCE), filterable=False, elem_id="find-kind")
+        address = gr.Textbox(
+            label=shell.text(_ENDPOINT), info=shell.text(_ENDPOINT_ABOUT), max_lines=1, elem_id="find-endpoint"
+        )
+        use = gr.Button(shell.text(_USE_SOURCE), elem_id="find-use")
+        said = panel("find-source-note")
+        token = gr.Textbox(
+            label=shell.text(_TOKEN), info=shell.text(_TOKEN_ABOUT), type="password", max_lines=1, elem_id="find-token"
+        )
+        keep = gr.Button(shell.text(_USE_TOKEN), elem_id="find-token-use")
+        kept = panel("find-token-note")
+
+        def now() -> Any:
+            source = shell.engine.source()
+            return source.kind, source.endpoint if source.kind == "mirror" else ""
+
+        def choose(chosen: str, endpoint: str, request: gr.Request) -> Any:
+            reached = shell.engine.choose_source(chosen, endpoint)
+            return html.note(reached.text.to(shell.lang(request)))
+
+        def take(given: str, request: gr.Request) -> Any:
+            shell.engine.tokens.use(given)
+            return "", html.note(_TOKEN_KEPT.to(shell.lang(request)))  # what was typed leaves the page
+
+        shell.page.load(shell.safe(now), None, [kind, address], queue=False, show_progress="hidden")
+        use.click(shell.safe(choose), [kind, address], said, **TOLD)
+        keep.click(shell.safe(take), token, [token, kept], **TOLD)
+
+    def bind(self, show: Any, shown: list[Any]) -> None:
+        """React.
+
+        Args:
+            show: makes the list of models on this computer, from (chosen id, request); `shown` are its outputs.
+        """
+        shell = self._shell
+        found = gr.State([])
+
+        def look(words: str, request: gr.Request) -> Any:
+            lang = shell.lang(request)
+            offers = shell.engine.offers(words)
+            choices = [(_label(offer, lang), offer.repo_id) for offer in offers]
+            about = "" if offers else html.note(_NONE.to(lang))
+            return gr.Radio(choices=choices, value=None), offers, about, gr.Button(interactive=False)
+
+        def choose(repo_id: str, offers: list[Offer], request: gr.Request) -> Any:
+            offer = next((offer for offer in offers if offer.repo_id == repo_id), None)
+            return _about(offer, shell.lang(request)) if offer else "", gr.Button(interactive=offer is not None)
+
+        def begin(repo_id: str, request: gr.Request) -> Any:
+            shell.engine.download(repo_id)
+            return self._jobs(shell.lang(request))
+
+        def changed(chosen: str, seen: str, request: gr.Request) -> Any:
+            jobs = [job for job in shell.engine.jobs() if job.kind == DOWNLOAD]
+            now = " ".join(f"{job.id} {job.status} {job.dismissed}" for job in jobs)
+            if now == seen:
+                return gr.skip()
+            return [self._jobs(shell.lang(request)), now, *show(chosen, request)]
+
+        outputs = [self.results, found, self.about, self.download]
+        shell.page.load(shell.safe(_first(look)), None, outputs, queue=False, show_progress="hidden")
+        gr.on([self.search.click, self.words.submit], shell.safe(look), self.words, outputs, **TOLD)
+        self.results.input(shell.safe(choose), [self.results, found], [self.about, self.download], **TOLD)
+        self.download.click(shell.safe(begin), self.results, self.progress, **TOLD)
+        shell.on_tick(changed, [shell.model, self.seen], [self.progress, self.seen, *shown])
+
+    def _jobs(self, lang: str) -> html.Markup:
+        """The bars of downloads that run or wait, and what became of the last ones."""
+        parts = []
+        for job in self._shell.engine.jobs():
+            if job.kind != DOWNLOAD or job.dismissed:
+                continue
+            if job.active:
+                parts.append(html.card("", self._shell.live.slot(ONE, job.id, lang)))
+            elif job.status == "completed":
+                model = (job.result or {}).get("model", "")
+                parts.append(html.note(_READY.with_(model=model).to(lang)))
+            elif job.error is not None:
+                parts.append(rowhtml.error(job.error, lang))
+            else:
+                parts.append(html.note(f"{job.title.to(lang)}: {job.state.to(lang)}"))
+        return html.join(parts[:4])
+
+
+def _first(look: Any) -> Any:
+    def first(request: gr.Request) -> Any:
+        return look("", request)
+
+    return first
+
+
+def _label(offer: Offer, lang: str) -> str:
+    """Name, size and licence, on three lines; the style sheet makes a card of them."""
+    size = [html.amount(offer.parameters) if offer.parameters else "", html.size(offer.bytes) if offer.bytes else ""]
+    facts = [offer.licence or "", Text("on request", "需申请").to(lang) if offer.gated else ""]
+    return "\n".join([offer.title, " · ".join(filter(None, size)), " · ".join(filter(None, facts))])
+
+
+def _about(offer: Offer, lang: str) -> html.Markup:
+    page = f"https://huggingface.co/{offer.repo_id}"
+    parts = [html.note(offer.about.to(lang))] if offer.about.to(lang) else []
+    if offer.gated:
+        parts.append(html.note(_GATED.to(lang)))
+    parts.append(html.note(_PAGE.with_(url=page).to(lang)))
+    return html.card(offer.title, html.join(parts))
