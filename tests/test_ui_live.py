@@ -252,5 +252,5 @@ def test_a_button_of_a_piece_does_what_it_says_and_nothing_for_other_sites(serve
     )
     assert {press(body).status_code for body in (*wrong, f'["do", "{"a" * 400}"]')} == {400}
     assert done == []
-    assert press('["do", "a"]').json() == {"said": ""} and done == ["a"]
+    assert press('["do", "a"]').json() == {"said": "", "refused": False} and done == ["a"]
     assert press('["refuse", "b"]', accept_language="zh-CN").json()["said"].startswith("B 不行")

@@ -17,6 +17,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
 from workbench.engine import suitability
 from workbench.engine.hardware import Memory
+from workbench.engine.offers import can_come
 from workbench.engine.suitability import CARD, MODEL, NOW, suits
 
 environment()
@@ -93,6 +94,7 @@ def test_what_settings_need_is_said_escaped_and_nothing_where_they_work() -> Non
     attack = suits(RunConfig().changed({"model.base": "<img src=x>"}), [STARTER], ROOM, card=False)
     made = presetlist.need(attack, "en")
     assert "&lt;img" in made and "<img" not in made and "Model tab" in made
+    assert "data-deed" not in made, "nobody can send it"
     assert presetlist.need(suits(RunConfig().changed({"model.base": "starter"}), [STARTER], ROOM, False), "zh") == ""
 
 
@@ -130,3 +132,19 @@ def test_many_wrong_settings_are_counted_beyond_the_first(form: Any) -> None:
     paths = [field.setting.path for field in form.fields if field.method in (None, "sft")][:9]
     made = summary.card(form, [Problem(same("no"), None, path) for path in paths], "sft", "en")
     assert f"and {9 - summary.NAMED} more" in made
+
+
+@pytest.mark.parametrize("card", [True, False])
+def test_a_model_that_is_missing_is_one_button_away(card: bool) -> None:
+    fit = suits(RunConfig().changed({"model.base": "Qwen3-1.7B"}), [STARTER], ROOM, card=card)
+    made = presetlist.need(fit, "zh")
+    assert fit.missing == "Qwen3-1.7B"
+    assert 'data-deed="download" data-key="Qwen3-1.7B"' in made and "下载 Qwen3 1.7B" in made
+    here = SimpleNamespace(**{**vars(STARTER), "id": "Qwen3-1.7B"})
+    assert suits(RunConfig().changed({"model.base": "Qwen3-1.7B"}), [here], ROOM, card=True).missing is None
+
+
+def test_the_model_of_every_preset_is_recommended_or_here() -> None:
+    for preset in list_presets():
+        base = preset.config().model.base
+        assert base == STARTER.id or can_come(base), preset.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
 from workbench.hub import Found, Source, Token, check_id, search
 from workbench.models.curated import CuratedModel, curated_models
@@ -53,6 +54,18 @@ def request_for(repository: str) -> dict[str, str | None]:
     if model is not None:
         return {"repo_id": model.repository, "model_id": model.id}
     return {"repo_id": check_id(repository), "model_id": None}
+
+
+def can_come(name: str) -> bool:
+    """Whether a model of this name can be asked for at the source: a recommended one, or `owner/name`. Asks nobody."""
+    if any(name in (model.id, model.repository) for model in curated_models()):
+        return True
+    if name.count("/") != 1:
+        return False
+    try:
+        return check_id(name) == name
+    except WorkbenchError:
+        return False
 
 
 def _recommended(model: CuratedModel) -> Offer:

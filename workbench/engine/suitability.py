@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
 from workbench.engine.hardware import Memory
+from workbench.engine.offers import can_come
 from workbench.engine.plan import memory_estimate
 
 NOW, MODEL, CARD = "now", "model", "card"  # in this order people see them
@@ -30,6 +31,7 @@ _ADD = Text(
     "Add it as the Model tab says, or choose another base model below.",
     "请按“模型”页的说明添加它，或在下面换一个基座模型。",
 )
+_DOWNLOAD = Text("Download it, or choose another base model below.", "请下载它，或在下面换一个基座模型。")
 _NO_CARD = Text(
     "Needs a graphics card: {model} would learn far too slowly on this computer's processor.",
     "需要显卡：用这台电脑的处理器训练 {model} 会慢得无法使用。",
@@ -50,11 +52,15 @@ _SIZE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z])", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Fit:
-    """How a preset suits a computer: its group, why, and what to do about it (None where it works)."""
+    """How a preset suits a computer: its group, why, and what to do about it (None where it works).
+
+    `missing` is the model that it needs and that is not on this computer, where it can be downloaded.
+    """
 
     group: str
     reason: Text
     way_on: Text | None = None
+    missing: str | None = None
 
 
 def suits(config: RunConfig, models: Sequence[Any], memory: Memory, card: bool) -> Fit:
@@ -66,6 +72,15 @@ def suits(config: RunConfig, models: Sequence[Any], memory: Memory, card: bool) 
         memory: of the device that trains.
         card: whether there is a graphics card.
     """
+    found = _suits(config, models, memory, card)
+    wanted = config.model.base
+    there = any(info.id == wanted and not info.problem for info in models)
+    if there or not can_come(wanted):
+        return found
+    return replace(found, missing=wanted, way_on=_DOWNLOAD if found.group == MODEL else found.way_on)
+
+
+def _suits(config: RunConfig, models: Sequence[Any], memory: Memory, card: bool) -> Fit:
     wanted = config.model.base
     here = next((info for info in models if info.id == wanted and not info.problem), None)
     name = here.name if here is not None else same(readable(wanted))

@@ -12,11 +12,9 @@ import gradio as gr
 from workbench.config.text import Text
 from workbench.engine.offers import Offer
 from workbench.ui import html, rowhtml
-from workbench.ui.jobs import ONE
+from workbench.ui.jobs import DOWNLOAD, ONE
 from workbench.ui.shell import Shell
 from workbench.ui.tabtools import TOLD, panel
-
-DOWNLOAD = "download"
 
 _TITLE = Text("Find and download a model", "查找并下载模型")
 _WORDS = Text("Search", "搜索")

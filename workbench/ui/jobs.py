@@ -14,6 +14,7 @@ from workbench.ui import html
 from workbench.ui.live import Live
 
 PIECE, ONE = "jobs", "job"
+DOWNLOAD = "download"
 OVER_SHOWN = 5  # jobs that are over, the newest that nobody has dismissed
 
 CANCEL = Text("Cancel", "取消")
@@ -22,6 +23,10 @@ _RESUME = Text("Resume", "继续")
 _DISMISS = Text("Dismiss", "移除")
 _LEFT = Text("{time} left", "剩余 {time}")
 _NOTHING = Text("Nothing runs and nothing waits.", "没有进行中或等待中的任务。")
+_BEGUN = Text(
+    "The download has begun: the bar at the top shows how far it is, and the Model tab, too.",
+    "已开始下载，进度见页面顶部和“模型”页。",
+)
 _DONE_AGAIN = Text("It goes on from what is there, or is done again.", "会从已有的部分继续，或重新做一次。")
 
 
@@ -35,6 +40,7 @@ class JobPieces:
         live.deed("cancel", engine.stop)
         live.deed("resume", engine.resume_job)
         live.deed("dismiss", engine.dismiss)
+        live.deed(DOWNLOAD, self.download)
 
     def list(self, key: str, lang: str) -> html.Markup:
         """What runs and waits, then what came to an end lately and was not dismissed."""
@@ -44,6 +50,11 @@ class JobPieces:
         if not shown:
             return html.note(_NOTHING.to(lang))
         return html.join(row(job, lang) for job in shown)
+
+    def download(self, repository: str) -> Text:
+        """Begin the download of a model, and say where its progress is seen."""
+        self.engine.download(repository)
+        return _BEGUN
 
     def one(self, key: str, lang: str) -> html.Markup:
         """How far one is, for the tab that has begun it; empty when it is over."""
@@ -55,13 +66,13 @@ def row(job: JobView, lang: str) -> html.Markup:
     """One job with its buttons."""
     if job.active:
         words = (_STOP if job.kind == TRAIN else CANCEL).to(lang)
-        buttons = _button("cancel", job.id, words, job.stopping.to(lang), off=job.status == "stopping")
+        buttons = button("cancel", job.id, words, job.stopping.to(lang), off=job.status == "stopping")
         return html.Markup(f'<div class="job">{bar(job, lang)}<div class="deeds">{buttons}</div></div>')
     why = job.error.to(lang) if job.error is not None else ""
     buttons = html.join(
         [
-            _button("resume", job.id, _RESUME.to(lang), _DONE_AGAIN.to(lang)) if job.resumable else "",
-            _button("dismiss", job.id, _DISMISS.to(lang), ""),
+            button("resume", job.id, _RESUME.to(lang), _DONE_AGAIN.to(lang)) if job.resumable else "",
+            button("dismiss", job.id, _DISMISS.to(lang), ""),
         ]
     )
     said = f'<p class="note">{html.esc(why)}</p>' if why else ""
@@ -85,8 +96,9 @@ def bar(job: JobView, lang: str) -> html.Markup:
     return html.progress(share, job.title.to(lang), " · ".join(far))
 
 
-def _button(deed: str, job_id: str, words: str, about: str, off: bool = False) -> html.Markup:
+def button(deed: str, key: str, words: str, about: str = "", off: bool = False) -> html.Markup:
+    """A button that does a deed of the live pieces (`Live.deed`), wherever it stands."""
     return html.Markup(
-        f'<button type="button" class="plain" data-deed="{deed}" data-key="{html.esc(job_id)}" '
+        f'<button type="button" class="plain" data-deed="{deed}" data-key="{html.esc(key)}" '
         f'title="{html.esc(about)}"{" disabled" if off else ""}>{html.esc(words)}</button>'
     )

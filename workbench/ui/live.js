@@ -95,15 +95,20 @@
     const button = event.target.closest?.('button[data-deed]');
     if (!button) return;
     button.disabled = true;
-    let said = '';
+    let said = '', refused = true;
     try {
       const reply = await fetch('live', {method: 'POST', body: JSON.stringify([button.dataset.deed, button.dataset.key])});
-      said = reply.ok ? (await reply.json()).said : String(reply.status);
+      if (reply.ok) ({said, refused} = await reply.json());
+      else said = String(reply.status);
     } catch (error) { said = String(error); }
+    if (refused) button.disabled = false;
     if (said) {
       const note = document.createElement('p');
-      note.className = 'note refused';
+      note.className = refused ? 'note refused' : 'note';
       note.textContent = said;
+      const before = button.parentElement.nextElementSibling;
+      if (before?.classList.contains('told')) before.remove();
+      note.classList.add('told');
       button.parentElement.after(note);
     }
     pulse();

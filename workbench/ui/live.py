@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
 from workbench.ui import html
 from workbench.ui.asgi import Application, Receive, Scope, Send, headers_of
 
@@ -64,7 +65,10 @@ class Live:
         self._makers[name] = maker
 
     def deed(self, name: str, doer: Doer) -> None:
-        """Declare what a button of a piece does, `<button data-deed="name" data-key="key">`: it calls `doer(key)`."""
+        """Declare what a button of a piece does, `<button data-deed="name" data-key="key">`: it calls `doer(key)`.
+
+        A `Text` that it returns is shown beside the button.
+        """
         self._doers[name] = doer
 
     def do(self, asked: Any, lang: str) -> dict[str, Any]:
@@ -74,7 +78,7 @@ class Live:
             asked: [name, key].
 
         Returns:
-            `said`: "", or why it could not be done.
+            `said`: what to tell of it, or why it was `refused`; "" for nothing.
 
         Raises:
             ValueError: `asked` has another shape.
@@ -83,12 +87,12 @@ class Live:
         if name not in self._doers:
             raise ValueError("no such deed")
         try:
-            self._doers[name](key)
+            said = self._doers[name](key)
         except WorkbenchError as error:
-            return {"said": error.to(lang)}
+            return {"said": error.to(lang), "refused": True}
         with self._lock:
             self._made.clear()  # what is shown next is what it made of it
-        return {"said": ""}
+        return {"said": said.to(lang) if isinstance(said, Text) else "", "refused": False}
 
     def make(self, name: str, key: str, lang: str) -> Any:
         """A piece as it is now."""

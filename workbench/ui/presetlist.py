@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.config.text import Text
-from workbench.engine.suitability import CARD, GROUPS, NOW, Fit, by_group
-from workbench.ui import html
+from workbench.engine.suitability import CARD, GROUPS, NOW, Fit, by_group, readable
+from workbench.ui import html, jobs
 
+_DOWNLOAD = Text("Download {model}", "下载 {model}")
 _ENTRY = Text("{group} · {title}", "{group} · {title}")
 
 
@@ -32,7 +33,11 @@ def need(fit: Fit, lang: str) -> html.Markup:
     badge = html.badge(GROUPS[fit.group].to(lang), "no" if fit.group == CARD else "tight")
     said = [fit.reason, *([fit.way_on] if fit.way_on else [])]
     between = "" if lang == "zh" else " "
-    return html.Markup(f'<p class="note need">{badge} {html.esc(between.join(text.to(lang) for text in said))}</p>')
+    words = html.Markup(f'<p class="note need">{badge} {html.esc(between.join(text.to(lang) for text in said))}</p>')
+    if fit.missing is None:
+        return words
+    label = _DOWNLOAD.with_(model=readable(fit.missing)).to(lang)
+    return html.Markup(f'{words}<div class="deeds">{jobs.button(jobs.DOWNLOAD, fit.missing, label)}</div>')
 
 
 def _begun(text: Text) -> Text:
