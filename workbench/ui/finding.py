@@ -141,6 +141,8 @@ class Finder:
         gr.on([self.search.click, self.words.submit], shell.safe(look), self.words, outputs, **TOLD)
         self.results.input(shell.safe(choose), [self.results, found], [self.about, self.download], **TOLD)
         self.download.click(shell.safe(begin), self.results, self.progress, **TOLD)
+        # A model that has come may be the one that the form on the Train tab waits for.
+        self.progress.change(None, None, None, js="() => { document.querySelector('button#train-look')?.click() }")
         shell.on_tick(changed, [shell.model, self.seen], [self.progress, self.seen, *shown])
 
     def _jobs(self, lang: str) -> html.Markup:
