@@ -203,7 +203,7 @@ def test_a_result_that_was_tampered_with_gets_our_sentence_in_chat_and_merge(res
         program(result / how, engine.home / "ran", as_torch_writes=True)
     for call in (
         lambda: list(engine.chat(run, [{"role": "user", "content": "?"}], max_new_tokens=2)),
-        lambda: engine.merge(run, engine.home / "merged"),
+        lambda: engine.merge(run),
         lambda: engine.export_adapter(run),
     ):
         with pytest.raises(WorkbenchError) as caught:

@@ -38,9 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     ensure()
     from workbench import commands, data_commands, job_commands, model_commands
 
-    module = {"data": data_commands, "jobs": job_commands, "merge": job_commands, "models": model_commands}.get(
-        options.command, commands
-    )
+    module = {
+        "data": data_commands,
+        "jobs": job_commands,
+        "merge": job_commands,
+        "push": job_commands,
+        "models": model_commands,
+    }.get(options.command, commands)
     try:
         with as_interrupts():
             result, code = getattr(module, options.command)(options, lang)
@@ -109,6 +113,7 @@ def _parser(lang: str) -> Parser:
     _resume(add("resume", Text("go on with a run from its last checkpoint", "从最近的检查点继续运行")))
     _chat(add("chat", Text("talk to a model or to what a run made", "与模型或运行的结果聊天")))
     _merge(add("merge", Text("write base and adapter as one model folder", "把基座模型与适配器合并成一个模型文件夹")))
+    _push(add("push", Text("upload what a run made to the Hub", "把运行的结果上传到 Hub")))
     _jobs(add("jobs", Text("list, show or stop what runs and waits", "列出、查看或停止正在进行和等待中的任务")))
     return parser
 
@@ -217,6 +222,19 @@ def _merge(merge: Parser) -> None:
         "fp32, bf16, fp16 or auto: as the base model (default)", "fp32、bf16、fp16 或 auto：与基座模型相同（默认）"
     )
     merge.add("--dtype", default="auto", help=text)
+
+
+def _push(push: Parser) -> None:
+    push.add("run", metavar="RUN", help=_RUN)
+    text = Text("owner/name, or a name of your own account", "owner/name，或自己账号下的名称")
+    push.add("repository", metavar="REPO_ID", help=text)
+    text = Text("adapter (default), or merged: the model folder", "adapter（默认），或 merged：合并后的模型文件夹")
+    push.add("--what", choices=("adapter", "merged"), default="adapter", help=text)
+    text = Text("everybody may see it (default: private)", "公开（默认为私有）")
+    push.add("--public", action="store_true", help=text)
+    text = Text("leave your questions and the answers out of the card", "模型卡中不包含你的问题和回答")
+    push.add("--no-answers", action="store_true", help=text)
+    push.add("--yes", action="store_true", help=Text("do not ask", "不再询问"))
 
 
 def _jobs(jobs: Parser) -> None:

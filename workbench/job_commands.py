@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.commands import LOOK, Result
 from workbench.config.disk import disk_errors
-from workbench.config.errors import WorkbenchError
+from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.signals import heard
 from workbench.config.text import Text, size
 from workbench.engine import Engine
@@ -94,3 +94,27 @@ def merge(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     finally:
         engine.close()
     return Result({"run": options.run, "folder": folder}, folder), 0
+
+
+def push(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Say what would be uploaded, where to, and who would see it; then do it."""
+    engine = Engine(options.home, allow_paths=True)
+    try:
+        asked = {"what": options.what, "private": not options.public, "answers": not options.no_answers}
+        plan = engine.push_plan(options.run, options.repository, **asked)
+        for file in plan.files:
+            print(f"  {file.name}  {size(file.bytes)}", file=sys.stderr)
+        print(plan.notice.to(lang), file=sys.stderr, flush=True)
+        if not options.yes and sys.stdin.isatty() and not _agreed(lang):
+            raise StopRequested
+        shown = not plan.is_private if plan.exists else None
+        request = {"run": options.run, "repo_id": plan.repo_id, "public_before": shown, **asked}
+        done = carried_out(engine, engine.start("push", request), lang)
+    finally:
+        engine.close()
+    return Result({"run": options.run, **done}, str(done["address"])), 0
+
+
+def _agreed(lang: str) -> bool:
+    print(Text("Upload it? [y/N] ", "确认上传？[y/N] ").to(lang), end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -15,7 +15,7 @@ from typing import Any
 from workbench.config.run import RunConfig
 from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.data.turns import Message
-from workbench.engine import changes, checks, offers, views
+from workbench.engine import changes, checks, offers, pushing, views
 from workbench.engine.board import Board, failure
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
@@ -32,6 +32,7 @@ from workbench.engine.run_jobs import RunJobs
 from workbench.engine.runs import RunStore
 from workbench.engine.views import Status
 from workbench.hub import Reachable, Source, Tokens, make_source, reachable, read_source, save_source
+from workbench.hub.push import PushPlan
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
 
@@ -249,6 +250,12 @@ class Engine(Looking):
     def download(self, repository: str) -> str:
         """Queue the download of a model: a repository's id or address, or a recommended model's id; the job's id."""
         return self.start("download", offers.request_for(repository))
+
+    def push_plan(
+        self, run_id: str, repo_id: str, what: Any = "adapter", *, private: bool = True, answers: bool = True
+    ) -> PushPlan:
+        """What uploading a run's result would send, where to, and who would see it; up to ten seconds."""
+        return pushing.plan_of(self._tools, run_id, what, repo_id, private=private, answers=answers)
 
     def source(self) -> Source:
         """Where models come from and go to."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from workbench.data.library import DataLibrary
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
 from workbench.engine.runs import RunStore
 from workbench.export.adapter import zip_adapter
-from workbench.export.card import write_card
+from workbench.export.card import CardAnswer, write_card
 from workbench.methods import METHODS
 from workbench.models.catalog import ModelCatalog, ModelInfo
 from workbench.models.generation_settings import FILE as GENERATION
+from workbench.models.origin import read_origin
 
 CARD_SETTINGS = (
     "adapter.kind",
@@ -114,16 +115,28 @@ def merge_run(
     )
 
 
-def card(store: RunStore, run_id: str, base: ModelInfo, data: DataLibrary, kind: str, result: Path) -> str:
-    """The card of a run's result, which lies in the folder `result`."""
+def card(
+    store: RunStore,
+    run_id: str,
+    base: ModelInfo,
+    data: DataLibrary,
+    kind: str,
+    result: Path,
+    *,
+    repo_id: str | None = None,
+    curves: str | None = None,
+    answers: Sequence[CardAnswer] = (),
+) -> str:
+    """The card of a run's result, which lies in the folder `result`; the last three are of one that goes to the Hub."""
     record, config = store.get(run_id), store.config(run_id)
     values = config.values()
     settings: dict[str, Any] = {}
     for path in CARD_SETTINGS:
         section, _, key = path.partition(".")
         settings[path] = values[section][key]
+    origin = read_origin(base.folder)
     return write_card(
-        base=base.id,
+        base=origin.repo_id or base.id,
         kind=kind,
         name=record.name,
         method=config.method.kind,
@@ -131,9 +144,13 @@ def card(store: RunStore, run_id: str, base: ModelInfo, data: DataLibrary, kind:
         dataset=next((info.name.to("en") for info in data.list() if info.id == config.data.train), record.dataset),
         settings=settings,
         losses={RECENT_LOSS.en: record.train_loss, KEPT_BACK_LOSS.en: record.eval_loss},
+        license=origin.licence or None,
         chat=base.has_template,
         base_shipped=base.shipped,
         settings_inside=(result / GENERATION).is_file(),
+        repo_id=repo_id,
+        curves=curves,
+        answers=answers,
     )
 
 

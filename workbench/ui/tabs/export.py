@@ -12,7 +12,7 @@ import gradio as gr
 from workbench.config.text import Text
 from workbench.engine.job_views import JobView
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
-from workbench.ui import html, runhtml
+from workbench.ui import html, runhtml, uploading
 from workbench.ui.jobs import ONE
 from workbench.ui.shell import QUIET, Shell
 from workbench.ui.tabtools import TOLD, on_open, panel, run_names
@@ -106,6 +106,7 @@ def build(shell: Shell) -> None:
                 folder_note = panel("export-merge-note")
         with gr.Accordion(shell.text(_CARD), open=False, elem_id="export-card-fold"):
             card = panel("export-card")
+        uploading.build(shell, choice)
         shell.next_button(_NEXT, "chat", "export-next", filled=False)
     of_zip, of_folder = [make_zip, download, zip_note], [make_folder, stop, folder_note]
     outputs = [empty, full, choice, facts, adapter, about_adapter, about_model, *of_zip, *of_folder, card]
