@@ -44,9 +44,12 @@ def settled(page: Any, tab: str) -> None:
     """Open a tab and all that is folded on it, and wait until what belongs there has come."""
     show(page, tab)
     page.wait_for_selector(READY[tab])
-    for fold in page.query_selector_all(f"#tab-{tab} button.label-wrap:not(.open)"):
-        if fold.is_visible():
+    closed = f"#tab-{tab} button.label-wrap:not(.open)"
+    # One inside another is drawn when that one is opened.
+    while folds := [fold for fold in page.query_selector_all(closed) if fold.is_visible()]:
+        for fold in folds:
             fold.click()
+        page.wait_for_timeout(100)
     page.wait_for_function(
         "tab => ![...document.querySelectorAll(`#tab-${tab} button.label-wrap`)]"
         ".some(fold => fold.getClientRects().length && fold.getAttribute('aria-expanded') !== 'true')",

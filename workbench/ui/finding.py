@@ -13,7 +13,7 @@ from workbench.config.text import Text
 from workbench.engine.offers import Offer
 from workbench.ui import html, rowhtml
 from workbench.ui.jobs import DOWNLOAD, ONE
-from workbench.ui.shell import Shell
+from workbench.ui.shell import Shell, press
 from workbench.ui.tabtools import TOLD, panel
 
 _TITLE = Text("Find and download a model", "查找并下载模型")
@@ -127,7 +127,7 @@ class Finder:
 
         def begin(repo_id: str, request: gr.Request) -> Any:
             shell.engine.download(repo_id)
-            return self._jobs(shell.lang(request))
+            return self._jobs(shell.lang(request)), ""
 
         def changed(chosen: str, seen: str, request: gr.Request) -> Any:
             jobs = [job for job in shell.engine.jobs() if job.kind == DOWNLOAD]
@@ -140,7 +140,9 @@ class Finder:
         shell.page.load(shell.safe(_first(look)), None, outputs, queue=False, show_progress="hidden")
         gr.on([self.search.click, self.words.submit], shell.safe(look), self.words, outputs, **TOLD)
         self.results.input(shell.safe(choose), [self.results, found], [self.about, self.download], **TOLD)
-        self.download.click(shell.safe(begin), self.results, self.progress, **TOLD)
+        # What a click shows may come later than what a tick showed after it: `seen` is emptied, and the tick looks again.
+        begun = self.download.click(shell.safe(begin), self.results, [self.progress, self.seen], **TOLD)
+        begun.then(None, None, None, js=press(shell.beat))
         # A model that has come may be the one that the form on the Train tab waits for.
         self.progress.change(None, None, None, js="() => { document.querySelector('button#train-look')?.click() }")
         shell.on_tick(changed, [shell.model, self.seen], [self.progress, self.seen, *shown])

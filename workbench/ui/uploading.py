@@ -9,7 +9,7 @@ import gradio as gr
 from workbench.config.text import Text
 from workbench.ui import html, rowhtml
 from workbench.ui.jobs import ONE
-from workbench.ui.shell import Shell
+from workbench.ui.shell import Shell, press
 from workbench.ui.tabtools import TOLD, panel
 
 PUSH = "push"
@@ -65,7 +65,9 @@ def build(shell: Shell, run: gr.Dropdown) -> None:
     look.click(shell.safe(uploads.plan), fields, [said, planned, upload], **TOLD)
     for field in fields:  # what was shown is not what would be sent any more
         field.change(lambda: ("", {}, gr.Button(interactive=False)), None, [said, planned, upload], **TOLD)
-    upload.click(shell.safe(uploads.begin), planned, [progress, planned, upload], **TOLD)
+    # What a click shows may come later than what a tick showed after it: `seen` is emptied, and the tick looks again.
+    begun = upload.click(shell.safe(uploads.begin), planned, [progress, planned, upload, seen], **TOLD)
+    begun.then(None, None, None, js=press(shell.beat))
     shell.on_tick(uploads.changed, [run, seen], [progress, seen])
 
 
@@ -91,7 +93,7 @@ class _Uploads:
         if wanted:
             self._shell.engine.start(PUSH, wanted)
         run_id = str(wanted.get("run", ""))
-        return self._bars(run_id, self._shell.lang(request)), {}, gr.Button(interactive=False)
+        return self._bars(run_id, self._shell.lang(request)), {}, gr.Button(interactive=False), ""
 
     def changed(self, run_id: str, before: str, request: gr.Request) -> Any:
         """The bars, when an upload has come or changed its state, or another run is chosen."""

@@ -14,7 +14,7 @@ from workbench.engine.job_views import JobView
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
 from workbench.ui import html, runhtml, uploading
 from workbench.ui.jobs import ONE
-from workbench.ui.shell import QUIET, Shell
+from workbench.ui.shell import QUIET, Shell, press
 from workbench.ui.tabtools import TOLD, on_open, panel, run_names
 
 ID = "export"
@@ -119,8 +119,10 @@ def build(shell: Shell) -> None:
     )
     state = _State(shell, download)
     working = [*of_zip, *of_folder, card]
-    make_zip.click(shell.safe(_starter(state, ZIP)), choice, working, **TOLD)
-    make_folder.click(shell.safe(_starter(state, MERGE)), [choice, dtype], working, **TOLD)
+    # What a click shows may come later than what a tick showed after it: `seen` is emptied, and the tick looks again.
+    for button, kind, asked in ((make_zip, ZIP, [choice]), (make_folder, MERGE, [choice, dtype])):
+        begun = button.click(shell.safe(_starter(state, kind)), asked, [*working, seen], **TOLD)
+        begun.then(None, None, None, js=press(shell.beat))
     stop.click(shell.safe(_stopper(shell)), choice, None, **TOLD)
     shell.on_tick(state.changed, [choice, seen], [*working, seen])
 
@@ -231,7 +233,7 @@ def _starter(state: _State, kind: str) -> Any:
         if known is None or not known.active:  # a second click, or one in another window, makes no second one
             asked = {"run": run_id, **({"dtype": more[0]} if more else {})}
             engine.wait(engine.start(kind, asked), SOON)
-        return state.of(run_id, state._shell.lang(request))
+        return [*state.of(run_id, state._shell.lang(request)), ""]
 
     return start
 
