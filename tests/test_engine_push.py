@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +73,22 @@ def test_a_model_folder_is_pushed_when_it_was_made_and_questions_stay_here_on_re
     assert ASKED not in bytes(files["README.md"]).decode()
 
 
+def test_a_push_that_broke_off_sends_no_weights_twice(engine: Engine, hub: Hub) -> None:
+    fault = hub.fault("/api/models/ben/tea/commit/*", status=500)
+    job = engine.start("push", {"run": run_of(engine), "repo_id": "ben/tea"})
+    with pytest.raises(WorkbenchError):
+        engine.finish(job)
+    sent = len(hub.requests("/xet/v1/xorbs/*", "POST"))
+    assert sent and "README.md" not in hub.repo("ben/tea").files
+    planted = [path for path in engine.home.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+    assert planted == []
+    hub.faults.lift(fault)
+    engine.resume_job(job)
+    engine.finish(job)
+    assert len(hub.requests("/xet/v1/xorbs/*", "POST")) == sent
+    assert "adapter_model.safetensors" in hub.repo("ben/tea").files
+
+
 def test_a_push_that_is_cancelled_shows_nothing_and_is_done_when_it_is_resumed(engine: Engine, hub: Hub) -> None:
     fault = hub.fault("/api/models/ben/tea/commit/*", silent=True, times=1)
     job = engine.start("push", {"run": run_of(engine), "repo_id": "ben/tea"})
@@ -119,3 +137,27 @@ def test_the_command_says_what_goes_where_before_it_goes(
     )
     assert engine.wait("nothing", WAIT)
     assert say("push", "nosuch", "tea", "--home", engine.home, "--lang", "zh").code == 2
+
+
+class Typed(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_command_makes_nothing_public_that_nobody_agreed_to(
+    engine: Engine, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.add("ben/open", {"README.md": "mine"})
+    command = ("push", run_of(engine), "ben/open", "--home", engine.home)
+    refused = [(("--yes",), ""), ((), "n\n"), ((), "")]
+    for options, typed in refused:
+        monkeypatch.setattr(sys, "stdin", Typed(typed))
+        assert say(*command, *options).code != 0, (options, typed)
+        assert "adapter_model.safetensors" not in hub.repo("ben/open").files
+    monkeypatch.setattr(sys, "stdin", io.StringIO())  # no terminal, so nobody is asked
+    assert say(*command).code == 2 and "adapter_model.safetensors" not in hub.repo("ben/open").files
+    monkeypatch.setattr(sys, "stdin", Typed("y\n"))
+    assert say(*command).code == 0 and "adapter_model.safetensors" in hub.repo("ben/open").files

@@ -105,9 +105,11 @@ def push(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         for file in plan.files:
             print(f"  {file.name}  {size(file.bytes)}", file=sys.stderr)
         print(plan.notice.to(lang), file=sys.stderr, flush=True)
-        if not options.yes and sys.stdin.isatty() and not _agreed(lang):
+        asks = not options.yes and sys.stdin.isatty()
+        if asks and not _agreed(lang):
             raise StopRequested
-        shown = not plan.is_private if plan.exists else None
+        # Only who said so, or read the notice and agreed, lets it go where everybody sees it: the job refuses otherwise.
+        shown = not plan.is_private if plan.exists and (asks or options.public) else None
         request = {"run": options.run, "repo_id": plan.repo_id, "public_before": shown, **asked}
         done = carried_out(engine, engine.start("push", request), lang)
     finally:
