@@ -16,8 +16,9 @@ from tests.steps import wait_for
 from tests.test_commands import say
 from workbench.bootstrap import ROOT
 from workbench.config.errors import WorkbenchError
-from workbench.engine import Engine
+from workbench.engine import Engine, offers
 from workbench.hub import make_source, save_source
+from workbench.models.curated import curated_models
 
 TOKEN = "hf_" + "PlantedPlantedPlantedPlantedPlante"
 
@@ -123,6 +124,10 @@ def test_the_command_line_searches_and_downloads(hub: Hub, home: Path) -> None:
     hub.add("ann/tiny-chat", real(), license="mit", downloads=70, safetensors=weights, tags=["safetensors"])
     recommended = json.loads(say("models", "search", "--home", home, "--json").out)["models"]
     assert 15 <= len(recommended) <= 25 and {"EleutherAI/gpt-neox-20b"} <= {one["id"] for one in recommended}
+    named = say("models", "search", f"{hub.url}/ann/not-listed", "--home", home, "--json")
+    assert [one["id"] for one in json.loads(named.out)["models"]][:1] == ["ann/not-listed"], (
+        "it can be asked for all the same"
+    )
     found = say("models", "search", "tiny", "--home", home)
     assert found.code == 0 and found.out.split("  ")[0] == "ann/tiny-chat"
     got = say("models", "download", "ann/tiny-chat", "--home", home, "--json")
@@ -131,3 +136,19 @@ def test_the_command_line_searches_and_downloads(hub: Hub, home: Path) -> None:
     hub.down()
     lost = say("models", "search", "tiny", "--home", home, "--lang", "zh")
     assert lost.code in (1, 2) and lost.err.strip()
+
+
+def test_recommended_models_are_named_as_the_source_names_them() -> None:
+    by_id = {model.id: model for model in curated_models()}
+    there = {offer.model_id: offer.repo_id for offer in offers.recommended(make_source("modelscope"))}
+    assert there == {one.id: one.modelscope for one in by_id.values() if one.modelscope and one.kind != "classifier"}
+    other = next(one for one in by_id.values() if one.modelscope not in (None, one.repository))
+    for name in (other.id, other.repository, other.modelscope):
+        for source, wanted in ((make_source(), other.repository), (make_source("modelscope"), other.modelscope)):
+            assert offers.request_for(source, name) == {"repo_id": wanted, "model_id": other.id}
+    assert make_source("modelscope").page("a/b") == "https://modelscope.cn/models/a/b"
+    missing = [one for one in by_id.values() if one.modelscope is None]
+    for model in missing:
+        with pytest.raises(WorkbenchError) as caught:
+            offers.request_for(make_source("modelscope"), model.id)
+        assert caught.value.code == "hub_missing" and caught.value.hint is not None

@@ -177,7 +177,7 @@ def test_the_page_writes_no_model_into_a_folder_of_its_choice(home: Path, tmp_pa
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"id": 1}', '{"status": "running"}', "folder", "stray"])
-def test_a_damaged_job_is_listed_beside_the_others_and_can_be_dismissed_or_deleted(
+def test_a_damaged_job_is_listed_beside_the_others_and_is_gone_when_it_is_dismissed(
     engine: Engine, home: Path, content: str
 ) -> None:
     good = engine.start("count", {"far": 2})
@@ -192,6 +192,20 @@ def test_a_damaged_job_is_listed_beside_the_others_and_can_be_dismissed_or_delet
     assert listed[good].status == "completed" and listed[bad.name].status == "damaged"
     assert listed[bad.name].error is not None and not listed[bad.name].resumable
     assert say("jobs", "--home", home).code == 0
+    engine.dismiss(bad.name)
+    assert [one.id for one in engine.jobs()] == [good] and not bad.exists()
+
+
+def test_a_job_whose_request_cannot_be_read_keeps_nobody_from_deleting(engine: Engine, home: Path) -> None:
+    run = done(engine, tiny_config())
+    job = engine.start("count", {"far": 9, "mark": "wait"})
+    wait_for(lambda: engine.job(job).status == "running", "it counts")
+    record = home / "jobs" / job / "job.json"
+    values = json.loads(record.read_text(encoding="utf-8"))
+    write_json(record, {**values, "kind": "merge", "request": {"far": 9}})  # as a later version may write it
+    engine.delete(run.id)
+    engine.stop(job)
+    engine.wait(job, WAIT)
 
 
 # Words
@@ -247,13 +261,17 @@ def test_a_run_that_waits_for_another_process_says_so_and_begins_when_that_ends(
     hold.reached()
     other = beside(home, "train", yaml(home, "coffee"))
     second = the_run(engine, 1)
-    wait_for(lambda: engine.run(second).status == "queued", "it waits")
+    wait_for(lambda: any(event["type"] == "stage" for event in engine.events(second)), "it waits")
+    assert engine.run(second).status == "queued"
     assert [one.id for one in engine.jobs()] == [first, second]
     with pytest.raises(WorkbenchError) as caught, Lease(home / FOLDER).held_by(Text("chat", "聊天"), seconds=0):
         pass
     assert caught.value.code == "busy" and "tea" in caught.value.message.to("en")
+    told = [event["text"]["en"] for event in engine.events(second) if event["type"] == "stage"]
+    assert told == ["Waiting for the device: training of tea, in another window or terminal"]
     hold.release()
-    out, _ = other.communicate(timeout=WAIT)
+    out, said = other.communicate(timeout=WAIT)
+    assert told[0] in said, "the terminal says so, too"
     assert out == f"{second} completed\n" and engine.run(first).status == "completed"
 
 

@@ -203,3 +203,23 @@ def test_each_loss_has_one_name_on_every_tab() -> None:
         assert "<b>0.991</b>" in tiles  # the one that Export shows, not another mean
         names = [line["name"] for line in chart.drawing(view, lang)["series"]]
         assert names == [TRAINING_LOSS.to(lang), KEPT_BACK_LOSS.to(lang)]
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "run", "exports/deeper", "exports/.."])
+def test_a_record_that_names_another_place_has_no_file_to_download(tmp_path: Path, where: str) -> None:
+    run = tmp_path / "runs" / "r"
+    (run / "exports" / "deeper").mkdir(parents=True)
+    place = {
+        "elsewhere": tmp_path,
+        "run": run,
+        "exports/deeper": run / "exports/deeper",
+        "exports/..": run / "exports/..",
+    }
+    (place[where] / "x.zip").write_bytes(b"PK")
+    (run / "exports" / "x.zip").write_bytes(b"PK")
+
+    def job(file: Path) -> Any:
+        return SimpleNamespace(status="completed", result={"file": str(file)})
+
+    assert export._made(job(place[where] / "x.zip"), "file", run / "exports") is None
+    assert export._made(job(run / "exports" / "x.zip"), "file", run / "exports") == run / "exports" / "x.zip"

@@ -63,7 +63,7 @@ class FakeJobs:
 
     def offers(self, words: str = "") -> list[Offer]:
         """The recommended models whose names have the words."""
-        return [offer for offer in recommended() if words.lower() in offer.repo_id.lower()]
+        return [offer for offer in recommended(make_source()) if words.lower() in offer.repo_id.lower()]
 
     def download(self, repository: str) -> str:
         """Begin a download."""

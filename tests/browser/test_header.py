@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import free_port
+from tests.browser.conftest import free_port, show
+from tests.browser.traffic import settled
 from tests.steps import wait_for
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
@@ -104,3 +105,22 @@ def test_a_model_is_found_downloaded_and_cancelled(engine: Any, open_page: Any, 
     engine.merges_until_stopped = False
     page.click("#header-jobs [data-deed=resume]")
     page.wait_for_function("there => document.querySelector('#find-progress').innerText.includes(there)", arg=there)
+
+
+def test_the_switch_waits_for_what_was_typed_also_where_something_older_is_kept_first(
+    engine: Any, open_page: Any
+) -> None:
+    page = open_page(engine.url)
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    settled(page)
+    slow = "*/**/run/predict"
+    page.route(slow, lambda route: (time.sleep(0.5), route.continue_()))
+    page.fill("#field-optimization-learning_rate input", "0.0123")
+    page.evaluate("localStorage.setItem('workbench-form', localStorage.getItem('workbench-form') + ' ')")  # is older
+    page.click("[data-set-lang=zh]")
+    page.wait_for_selector("html[data-lang=zh]")
+    page.unroute(slow)
+    show(page, "train")
+    page.wait_for_selector("#train-forecast .facts")
+    assert page.input_value("#field-optimization-learning_rate input") == "0.0123"

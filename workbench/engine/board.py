@@ -5,6 +5,7 @@ A training is known by its run, everything else by a job's folder; both are star
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,14 +25,13 @@ from workbench.engine.job_store import JobStore
 from workbench.engine.jobs import discover
 from workbench.engine.jobs.base import LANES, Job, JobKind, Lane, Tools
 from workbench.engine.lease import Lease
+from workbench.engine.names import WAITS
 from workbench.engine.owners import Owners
 from workbench.engine.record_store import RecordStore, now_iso
-from workbench.engine.records import RESUMABLE, kept_error
+from workbench.engine.records import RESUMABLE, kept_error, text_of
 from workbench.engine.run_jobs import RunJobs
 from workbench.engine.runlog import keep, run_log
 from workbench.engine.worker import Worker
-
-_WAITS = Text("Waiting: {holder}", "等待中：{holder}")
 
 
 class Board:
@@ -172,18 +172,24 @@ class Board:
         return self._store.all()
 
     def dismiss(self, job_id: str) -> None:
-        """Show one that is over no more; its record stays."""
-        if not self._store.get(job_id).active:
+        """Show one that is over no more; its record stays. One that cannot be read is deleted, since nothing needs it."""
+        record = self._store.get(job_id)
+        if record.damaged:
+            self._store.delete(job_id)
+        elif not record.active:
             self._store.update(job_id, dismissed=True)
 
     def needed_runs(self) -> dict[str, JobRecord]:
         """The runs that jobs still need, with one of these jobs each."""
-        needed = {}
+        needed: dict[str, JobRecord] = {}
         for record in self._store.all():
-            if record.active and record.kind in self.kinds:
-                kind = self.kinds[record.kind]
-                for run_id in kind.runs(self._asked(kind, record.request)):
-                    needed[run_id] = record
+            if not record.active or record.kind not in self.kinds:
+                continue
+            kind = self.kinds[record.kind]
+            with contextlib.suppress(
+                WorkbenchError
+            ):  # what it was asked for cannot be read: it fails before it needs any
+                needed |= dict.fromkeys(kind.runs(self._asked(kind, record.request)), record)
         return needed
 
     @property
@@ -263,10 +269,9 @@ class Board:
             return kind.work(job)
 
         def wait(holder: Text) -> None:
-            store.update(job_id, words=_WAITS.with_(holder=holder).as_dict())
+            store.update(job_id, words=WAITS.with_(holder=holder).as_dict())
 
-        title = Text(record.title["en"], record.title["zh"])
-        with self._lease.held_by(title, stop=stop, waiting=wait):
+        with self._lease.held_by(text_of(record.title), stop=stop, waiting=wait):
             self._free()
             self._begin(job_id)
             return kind.work(job)

@@ -244,12 +244,12 @@ class Engine(Looking):
     def offers(self, words: str = "") -> list[offers.Offer]:
         """Models that can be downloaded: the recommended ones, or what the source finds; that takes up to ten seconds."""
         if not words.strip():
-            return offers.recommended()
+            return offers.recommended(self.source())
         return offers.found(self._tools.source, words, self.tokens.current())
 
     def download(self, repository: str) -> str:
         """Queue the download of a model: a repository's id or address, or a recommended model's id; the job's id."""
-        return self.start("download", offers.request_for(repository))
+        return self.start("download", offers.request_for(self._tools.source, repository))
 
     def push_plan(
         self, run_id: str, repo_id: str, what: Any = "adapter", *, private: bool = True, answers: bool = True

@@ -12,13 +12,13 @@ from pydantic import TypeAdapter
 
 from workbench.config.reading import Count, Damaged, Number, Said, Time, read_record
 from workbench.config.text import Text, same
-from workbench.engine.records import DAMAGED, OWNER, RESUMABLE, UNFINISHED, KeptError, Status
+from workbench.engine.records import DAMAGED, OWNER, HasStatus, KeptError, Status
 
 SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
-class JobRecord:
+class JobRecord(HasStatus):
     """What `job.json` holds. Times are ISO 8601 in UTC.
 
     `done` of `total` is in `unit` ("bytes", or "" for steps of the work); `words` say what it does now, `result` what came
@@ -44,21 +44,6 @@ class JobRecord:
     dismissed: bool = False
     owner: str = OWNER
     schema_version: int = SCHEMA_VERSION
-
-    @property
-    def active(self) -> bool:
-        """Whether it waits, works, or is about to stop."""
-        return self.status in UNFINISHED
-
-    @property
-    def resumable(self) -> bool:
-        """Whether it ended before it was done, so that it can be done again."""
-        return self.status in RESUMABLE
-
-    @property
-    def damaged(self) -> bool:
-        """Whether the record could not be read: `error` says why, and the job can be deleted."""
-        return self.status == DAMAGED
 
 
 _SHAPE = TypeAdapter(JobRecord)

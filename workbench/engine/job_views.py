@@ -11,7 +11,7 @@ from workbench.engine.board import Board
 from workbench.engine.job_records import JobRecord
 from workbench.engine.job_store import JobStore
 from workbench.engine.names import job_status, steps_of
-from workbench.engine.records import RESUMABLE, RunRecord, kept_error
+from workbench.engine.records import RESUMABLE, RunRecord, kept_error, text_of
 from workbench.engine.runs import RunStore
 
 TRAIN = "train"
@@ -110,7 +110,7 @@ class JobViews:
         return JobView(
             job.id,
             job.kind,
-            Text(job.title["en"], job.title["zh"]),
+            text_of(job.title),
             job.status,
             job_status(job.status),
             job.created,
@@ -118,7 +118,7 @@ class JobViews:
             job.done,
             job.total,
             job.unit,
-            Text(job.words["en"], job.words["zh"]) if job.words else None,
+            text_of(job.words) if job.words else None,
             job.seconds_left if job.status == "running" else None,
             kept_error(job.error) if job.error else None,
             kind.stopping if kind else _UNKNOWN,

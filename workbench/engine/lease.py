@@ -19,6 +19,7 @@ from workbench.config.disk import write_json
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.reading import Damaged, Said, read_record
 from workbench.config.text import Text
+from workbench.engine.records import text_of
 
 _LOOK = 0.2  # seconds between two tries
 _FRESH = 5 * _LOOK  # seconds for which the mark of another process that waits is good
@@ -130,9 +131,7 @@ class Lease:
             said = read_record(self._note, _HOLDER)
         except Damaged:
             return None
-        return Text("{holder}, in another window or terminal", "另一个窗口或终端：{holder}").with_(
-            holder=Text(said["en"], said["zh"])
-        )
+        return Text("{holder}, in another window or terminal", "另一个窗口或终端：{holder}").with_(holder=text_of(said))
 
 
 def _busy(holder: Text | None) -> WorkbenchError:

@@ -20,6 +20,7 @@ TRAINING_LOSS = Text("training loss", "训练损失")
 RECENT_LOSS = Text("training loss, last steps", "训练损失（最近几步）")
 KEPT_BACK_LOSS = Text("loss on rows kept back", "留出样本的损失")
 
+WAITS = Text("Waiting for the device: {holder}", "等待设备空闲：{holder}")
 NOT_ANSWERED = Text("(no answer: {why})", "（没有回答：{why}）")
 
 

@@ -14,7 +14,7 @@ from workbench.data.library import DataLibrary
 from workbench.engine.board import Board
 from workbench.engine.job_records import JobRecord
 from workbench.engine.record_store import still_active
-from workbench.engine.records import RunRecord
+from workbench.engine.records import RunRecord, text_of
 from workbench.engine.runs import RunStore
 from workbench.models.catalog import ModelCatalog
 
@@ -87,7 +87,7 @@ def _needed(message: Text, run: RunRecord) -> WorkbenchError:
 
 def _in_use(message: Text, job: JobRecord) -> WorkbenchError:
     return WorkbenchError(
-        message.with_(job=Text(job.title["en"], job.title["zh"])),
+        message.with_(job=text_of(job.title)),
         Text("Wait for it, or stop it.", "请等它完成，或先停止它。"),
         code="in_use",
     )

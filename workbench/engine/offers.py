@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from workbench.config.errors import WorkbenchError
@@ -10,6 +11,10 @@ from workbench.hub import Found, Source, Token, check_id, search
 from workbench.models.curated import CuratedModel, curated_models
 
 _NOTHING = same("")
+_NOT_LISTED = Text(
+    "The search does not list it; whether it is there and can be used is asked before its download begins.",
+    "搜索结果中没有它；开始下载前会确认它是否存在、能否使用。",
+)
 
 
 @dataclass(frozen=True)
@@ -27,33 +32,52 @@ class Offer:
     model_id: str | None = None
 
 
-def recommended() -> list[Offer]:
-    """Those of the shipped list that can be trained here, the smallest first. Needs no network."""
+def recommended(source: Source) -> list[Offer]:
+    """Those of the shipped list that the source has and that can be trained here, the smallest first. Needs no network."""
     # No method learns to sort texts into classes so far, and such a model could only be refused once it is here.
     usable = [model for model in curated_models() if model.kind != "classifier"]
-    return [_recommended(model) for model in sorted(usable, key=lambda model: model.parameters)]
+    offers = [_recommended(model, source) for model in sorted(usable, key=lambda model: model.parameters)]
+    return [offer for offer in offers if offer is not None]
 
 
 def found(source: Source, words: str, token: Token | None) -> list[Offer]:
-    """What the source has under these words; an id of a repository, or its address, finds that one first.
+    """What the source has under these words, the repository first whose id or address they are: a search may not know it.
 
     Raises:
         WorkbenchError: the source does not answer, or refuses.
     """
-    known = {model.repository.lower(): _recommended(model) for model in curated_models()}
-    return [known.get(one.repo_id.lower()) or _found(one) for one in search(source, words, token=token)]
+    named = None
+    with contextlib.suppress(WorkbenchError):
+        named = check_id(words, source) if "/" in words else None
+    offers = [_recommended(model, source) for model in curated_models()]
+    known = {offer.repo_id.lower(): offer for offer in offers if offer is not None}
+    listed = [known.get(one.repo_id.lower()) or _found(one) for one in search(source, named or words, token=token)]
+    if named is None:
+        return listed
+    exact = next((offer for offer in listed if offer.repo_id.lower() == named.lower()), None)
+    others = [offer for offer in listed if offer is not exact]
+    return [exact or known.get(named.lower()) or Offer(named, named, None, None, "", False, _NOT_LISTED), *others]
 
 
-def request_for(repository: str) -> dict[str, str | None]:
+def request_for(source: Source, repository: str) -> dict[str, str | None]:
     """What a download job is asked for: a repository's id or address, or the id of a recommended model.
 
     Raises:
-        WorkbenchError: it is none of them.
+        WorkbenchError: it is none of them, or the source has no copy of that model.
     """
-    model = next((model for model in curated_models() if repository in (model.id, model.repository)), None)
-    if model is not None:
-        return {"repo_id": model.repository, "model_id": model.id}
-    return {"repo_id": check_id(repository), "model_id": None}
+    for model in curated_models():
+        if repository in (model.id, model.repository, model.modelscope):
+            there = _there(model, source)
+            if there is None:
+                raise WorkbenchError(
+                    Text("no copy of {model} is known on {source}", "{source} 上没有已知的 {model}").with_(
+                        model=model.title, source=source.name
+                    ),
+                    Text("Choose another source of models, or another model.", "请换一个下载来源，或换一个模型。"),
+                    code="hub_missing",
+                )
+            return {"repo_id": there, "model_id": model.id}
+    return {"repo_id": check_id(repository, source), "model_id": None}
 
 
 def can_come(name: str) -> bool:
@@ -68,11 +92,17 @@ def can_come(name: str) -> bool:
         return False
 
 
-def _recommended(model: CuratedModel) -> Offer:
-    return Offer(
-        model.repository, model.title, model.parameters, model.download, model.licence, model.gated, model.good_for,
-        model_id=model.id,
-    )  # fmt: skip
+def _there(model: CuratedModel, source: Source) -> str | None:
+    """A recommended model's repository at a source; ModelScope calls some otherwise."""
+    return model.modelscope if source.kind == "modelscope" else model.repository
+
+
+def _recommended(model: CuratedModel, source: Source) -> Offer | None:
+    there = _there(model, source)
+    if there is None:
+        return None
+    facts = (model.parameters, model.download, model.licence, model.gated, model.good_for)
+    return Offer(there, model.title, *facts, model_id=model.id)
 
 
 def _found(one: Found) -> Offer:

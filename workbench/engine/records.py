@@ -34,8 +34,29 @@ class KeptError(TypedDict):
     code: NotRequired[str | None]
 
 
+class HasStatus:
+    """What follows from the state of a record, of a run or of another job."""
+
+    status: Status
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits, works, or is about to stop."""
+        return self.status in UNFINISHED
+
+    @property
+    def resumable(self) -> bool:
+        """Whether Resume makes sense: it ended before it was done."""
+        return self.status in RESUMABLE
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the record could not be read: `error` says why, and it can be deleted."""
+        return self.status == DAMAGED
+
+
 @dataclass(frozen=True)
-class RunRecord:
+class RunRecord(HasStatus):
     """What `run.json` holds. Times are ISO 8601 in UTC; `learned` is whether any weight is another one than at the beginning."""
 
     id: str
@@ -67,21 +88,6 @@ class RunRecord:
         """Whether there is a result to talk to and to export."""
         return self.has_result and not self.active
 
-    @property
-    def active(self) -> bool:
-        """Whether it waits, runs, or is about to stop."""
-        return self.status in UNFINISHED
-
-    @property
-    def resumable(self) -> bool:
-        """Whether Resume makes sense: it ended before its last step."""
-        return self.status in RESUMABLE
-
-    @property
-    def damaged(self) -> bool:
-        """Whether the record could not be read: `error` says why, and the run can be deleted."""
-        return self.status == DAMAGED
-
 
 _SHAPE = TypeAdapter(RunRecord)
 
@@ -103,11 +109,12 @@ def kept_error(kept: KeptError) -> WorkbenchError:
     """The error that a record keeps."""
     hint = kept.get("hint")
     code = kept.get("code")
-    told = (_text(kept["message"]), _text(hint) if hint else None, kept.get("field"))
+    told = (text_of(kept["message"]), text_of(hint) if hint else None, kept.get("field"))
     return WorkbenchError(*told, code=code) if code else WorkbenchError(*told)
 
 
-def _text(said: dict[str, str]) -> Text:
+def text_of(said: dict[str, str]) -> Text:
+    """What a record keeps in both languages, as a text."""
     return Text(said["en"], said["zh"])
 
 

@@ -20,9 +20,10 @@ from workbench.engine import checkpoints
 from workbench.engine.boundary import ENDINGS, logger
 from workbench.engine.chats import Chats, free_memory
 from workbench.engine.desk import Desk
-from workbench.engine.events import Event, Metrics, ProblemFound, StatusChanged, last_step
+from workbench.engine.events import Event, Metrics, ProblemFound, Stage, StatusChanged, last_step
 from workbench.engine.history import History
 from workbench.engine.lease import Lease
+from workbench.engine.names import WAITS
 from workbench.engine.record_store import now_iso
 from workbench.engine.records import RunRecord
 from workbench.engine.runlog import keep, run_log
@@ -55,7 +56,11 @@ class RunJobs:
     def _carry_out(self, run_id: str, stop: threading.Event) -> None:
         try:
             name = Text("training of {name}", "正在训练 {name}").with_(name=self._store.get(run_id).name)
-            with self._lease.held_by(name, stop=stop):
+
+            def wait(holder: Text) -> None:
+                self._store.log(run_id).append(Stage("waiting", WAITS.with_(holder=holder).as_dict()))
+
+            with self._lease.held_by(name, stop=stop, waiting=wait):
                 self._chats.drop()
                 self._train(run_id, stop)
         except StopRequested:

@@ -70,6 +70,10 @@ class Source:
         scheme, _, rest = found.rpartition("://")
         return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else rest.rpartition("@")[2]
 
+    def page(self, repo_id: str) -> str:
+        """The address of a model's page. A mirror has none of its own for terms to be accepted on: that is Hugging Face's."""
+        return f"{MODELSCOPE}/models/{repo_id}" if self.kind == "modelscope" else f"{HUGGING_FACE}/{repo_id}"
+
     @property
     def is_private(self) -> bool:
         """Whether what is sent there is read by nobody on the way, so that a token may go along."""

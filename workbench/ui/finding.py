@@ -5,14 +5,15 @@ A download is a job: it goes on while the page is closed, and its bar is on ever
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from workbench.config.text import Text
 from workbench.engine.offers import Offer
-from workbench.ui import html, rowhtml
-from workbench.ui.jobs import DOWNLOAD, ONE
+from workbench.ui import html
+from workbench.ui.jobs import DOWNLOAD, course
 from workbench.ui.shell import Shell, press
 from workbench.ui.tabtools import TOLD, panel
 
@@ -26,6 +27,7 @@ _SEARCH = Text("Search", "搜索")
 _RESULTS = Text("Models to download", "可下载的模型")
 _DOWNLOAD = Text("Download", "下载")
 _NONE = Text("Nothing was found under these words.", "没有找到匹配的模型。")
+_DOWNLOADS = Text("{count} downloads", "{count} 次下载")
 _GATED = Text(
     "Its owner wants to know who uses it: open its page, accept the terms there, then give your access token below.",
     "使用前需要作者许可：打开它的页面并同意条款，再在下面填写访问令牌。",
@@ -105,11 +107,11 @@ class Finder:
         use.click(shell.safe(choose), [kind, address], said, **TOLD)
         keep.click(shell.safe(take), token, [token, kept], **TOLD)
 
-    def bind(self, show: Any, shown: list[Any]) -> None:
+    def bind(self, again: Callable[[gr.Request], list[Any]], outputs_again: list[Any]) -> None:
         """React.
 
         Args:
-            show: makes the list of models on this computer, from (chosen id, request); `shown` are its outputs.
+            again: makes what has changed on the tab when a model has come, for `outputs_again`; no choice is part of it.
         """
         shell = self._shell
         found = gr.State([])
@@ -123,18 +125,20 @@ class Finder:
 
         def choose(repo_id: str, offers: list[Offer], request: gr.Request) -> Any:
             offer = next((offer for offer in offers if offer.repo_id == repo_id), None)
-            return _about(offer, shell.lang(request)) if offer else "", gr.Button(interactive=offer is not None)
+            return _about(offer, shell.engine.source(), shell.lang(request)) if offer else "", gr.Button(
+                interactive=offer is not None
+            )
 
         def begin(repo_id: str, request: gr.Request) -> Any:
             shell.engine.download(repo_id)
             return self._jobs(shell.lang(request)), ""
 
-        def changed(chosen: str, seen: str, request: gr.Request) -> Any:
+        def changed(seen: str, request: gr.Request) -> Any:
             jobs = [job for job in shell.engine.jobs() if job.kind == DOWNLOAD]
             now = " ".join(f"{job.id} {job.status} {job.dismissed}" for job in jobs)
             if now == seen:
                 return gr.skip()
-            return [self._jobs(shell.lang(request)), now, *show(chosen, request)]
+            return [self._jobs(shell.lang(request)), now, *again(request)]
 
         outputs = [self.results, found, self.about, self.download]
         shell.page.load(shell.safe(_first(look)), None, outputs, queue=False, show_progress="hidden")
@@ -145,24 +149,12 @@ class Finder:
         begun.then(None, None, None, js=press(shell.beat))
         # A model that has come may be the one that the form on the Train tab waits for.
         self.progress.change(None, None, None, js="() => { document.querySelector('button#train-look')?.click() }")
-        shell.on_tick(changed, [shell.model, self.seen], [self.progress, self.seen, *shown])
+        shell.on_tick(changed, [self.seen], [self.progress, self.seen, *outputs_again])
 
     def _jobs(self, lang: str) -> html.Markup:
         """The bars of downloads that run or wait, and what became of the last ones."""
-        parts = []
-        for job in self._shell.engine.jobs():
-            if job.kind != DOWNLOAD or job.dismissed:
-                continue
-            if job.active:
-                parts.append(html.card("", self._shell.live.slot(ONE, job.id, lang)))
-            elif job.status == "completed":
-                model = (job.result or {}).get("model", "")
-                parts.append(html.note(_READY.with_(model=model).to(lang)))
-            elif job.error is not None:
-                parts.append(rowhtml.error(job.error, lang))
-            else:
-                parts.append(html.note(f"{job.title.to(lang)}: {job.state.to(lang)}"))
-        return html.join(parts[:4])
+        jobs = (job for job in self._shell.engine.jobs() if job.kind == DOWNLOAD)
+        return course(self._shell.live, jobs, lang, lambda job: _READY.with_(model=(job.result or {}).get("model", "")))
 
 
 def _first(look: Any) -> Any:
@@ -175,12 +167,14 @@ def _first(look: Any) -> Any:
 def _label(offer: Offer, lang: str) -> str:
     """Name, size and licence, on three lines; the style sheet makes a card of them."""
     size = [html.amount(offer.parameters) if offer.parameters else "", html.size(offer.bytes) if offer.bytes else ""]
+    if offer.downloads:
+        size.append(_DOWNLOADS.with_(count=html.amount(offer.downloads)).to(lang))
     facts = [offer.licence or "", Text("on request", "需申请").to(lang) if offer.gated else ""]
     return "\n".join([offer.title, " · ".join(filter(None, size)), " · ".join(filter(None, facts))])
 
 
-def _about(offer: Offer, lang: str) -> html.Markup:
-    page = f"https://huggingface.co/{offer.repo_id}"
+def _about(offer: Offer, source: Any, lang: str) -> html.Markup:
+    page = source.page(offer.repo_id)
     parts = [html.note(offer.about.to(lang))] if offer.about.to(lang) else []
     if offer.gated:
         parts.append(html.note(_GATED.to(lang)))

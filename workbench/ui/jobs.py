@@ -6,6 +6,7 @@ does the work.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from workbench.config.text import Text, size
@@ -16,6 +17,8 @@ from workbench.ui.live import Live
 PIECE, ONE = "jobs", "job"
 DOWNLOAD = "download"
 OVER_SHOWN = 5  # jobs that are over, the newest that nobody has dismissed
+
+COURSES = 4  # shown on a tab
 
 CANCEL = Text("Cancel", "取消")
 _STOP = Text("Stop and save", "停止并保存")
@@ -81,6 +84,23 @@ def row(job: JobView, lang: str) -> html.Markup:
         f"<span>{html.esc(job.state.to(lang))}</span></div>{said}"
         f'<div class="deeds">{buttons}</div></div>'
     )
+
+
+def course(live: Live, jobs: Iterable[JobView], lang: str, done: Callable[[JobView], Text]) -> html.Markup:
+    """How far the newest of these jobs are, and what became of them: for the tab that starts them.
+
+    Args:
+        done: what is said of one that came to its end.
+    """
+    parts = []
+    for job in [job for job in jobs if not job.dismissed][:COURSES]:
+        if job.active:
+            parts.append(html.card("", live.slot(ONE, job.id, lang)))
+        elif job.status == "completed":
+            parts.append(html.note(done(job).to(lang)))
+        else:
+            parts.append(html.card("", row(job, lang)))
+    return html.join(parts)
 
 
 def bar(job: JobView, lang: str) -> html.Markup:

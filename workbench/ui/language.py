@@ -117,11 +117,13 @@ def head_script(default: str | None) -> str:
             "builtIn": BUILT_IN,
             "messages": {message: text.as_dict() for message, text in MESSAGES.items()},
             "patience": PATIENCE,
+            "moment": MOMENT,
         }
     )
     return f"<script>({_SCRIPT})({settings});</script>"
 
 
+MOMENT = 200  # milliseconds in which what was typed is surely on its way
 PATIENCE = 10_000  # milliseconds after the last key in which the switch waits for what was typed
 
 _SCRIPT = """function (settings) {
@@ -168,7 +170,7 @@ _SCRIPT = """function (settings) {
     if (event.target.closest("#tab-train")) { typed = Date.now(); before = form(); }
   }, true);
   function afterTyping(then) {
-    if (Date.now() - typed > settings.patience || (form() !== before && pending === 0)) then();
+    if (Date.now() - typed > settings.patience || (form() !== before && pending === 0 && Date.now() - typed > settings.moment)) then();
     else setTimeout(afterTyping, 50, then);
   }
   document.addEventListener("click", function (event) {

@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.text import Text
-from workbench.ui import html, rowhtml
-from workbench.ui.jobs import ONE
+from workbench.ui import html
+from workbench.ui.jobs import course
 from workbench.ui.shell import Shell, press
 from workbench.ui.tabtools import TOLD, panel
 
@@ -102,15 +102,9 @@ class _Uploads:
         return gr.skip() if now == before else (self._bars(run_id, self._shell.lang(request)), now)
 
     def _bars(self, run_id: str, lang: str) -> html.Markup:
-        jobs = [job for job in self._shell.engine.jobs() if job.kind == PUSH and not job.dismissed]
-        parts = []
-        for job in [job for job in jobs if (job.request or {}).get("run") == run_id][:3]:
-            if job.active:
-                parts.append(html.card("", self._shell.live.slot(ONE, job.id, lang)))
-            elif job.status == "completed":
-                parts.append(html.note(_DONE.with_(address=(job.result or {}).get("address", "")).to(lang)))
-            elif job.error is not None:
-                parts.append(rowhtml.error(job.error, lang))
-            else:
-                parts.append(html.note(f"{job.title.to(lang)}: {job.state.to(lang)}"))
-        return html.join(parts)
+        jobs = (
+            job for job in self._shell.engine.jobs() if job.kind == PUSH and (job.request or {}).get("run") == run_id
+        )
+        return course(
+            self._shell.live, jobs, lang, lambda job: _DONE.with_(address=(job.result or {}).get("address", ""))
+        )

@@ -186,7 +186,8 @@ class _State:
         """Values for the button, the download and the note of the zip; for both buttons and the note of the folder; the card."""
         zipped, merged = self.newest(ZIP, run_id), self.newest(MERGE, run_id)
         whole = self._shell.engine.run(run_id).adapter == "none"
-        file, folder = _made(zipped, "file"), _made(merged, "folder")
+        exports = self._shell.engine.home / "runs" / run_id / "exports"
+        file, folder = _made(zipped, "file", exports), _made(merged, "folder", exports)
         at_work = merged is not None and merged.active
         ready = gr.Button(interactive=zipped is None or not zipped.active, variant="secondary" if file else "primary")
         link, note = gr.DownloadButton(visible=False), self._note(zipped, lang)
@@ -220,10 +221,10 @@ class _State:
         return html.note((_STOPPED if job.status == "stopped" else _INTERRUPTED).to(lang))
 
 
-def _made(job: JobView | None, key: str) -> Path | None:
-    """What a job has made, where it is still there."""
+def _made(job: JobView | None, key: str, exports: Path) -> Path | None:
+    """What a job has made, where it is still there. A record is a file: no other place is looked into for its sake."""
     made = (job.result or {}).get(key) if job is not None and job.status == "completed" else None
-    return Path(made) if isinstance(made, str) and Path(made).exists() else None
+    return Path(made) if isinstance(made, str) and Path(made).parent == exports and Path(made).exists() else None
 
 
 def _starter(state: _State, kind: str) -> Any:

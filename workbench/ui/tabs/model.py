@@ -1,6 +1,6 @@
 """The Model tab: which base models are on this computer, and which one is chosen.
 
-The page names models by id only. New ones come as folders in the home folder or through the command line.
+The page names models by id only. New ones are found and downloaded here (`ui/finding.py`), or come as folders in the home.
 """
 
 from __future__ import annotations
@@ -68,17 +68,26 @@ def build(shell: Shell) -> None:
     shell.model.change(shell.safe(show), shell.model, outputs, **QUIET)
     again.click(shell.safe(show), shell.model, outputs, **QUIET)
     choice.input(lambda chosen: chosen, choice, shell.model, **QUIET)
-    finder.bind(show, outputs)
+
+    def again_listed(request: gr.Request) -> list[Any]:
+        """The list when a model has come: what is chosen in it stays."""
+        lang, models = shell.lang(request), shell.engine.models.list()
+        return [gr.Radio(choices=_choices(shell, models, lang)), *damaged.shown(lang, _damaged(models))]
+
+    finder.bind(again_listed, [choice, *damaged.outputs])
 
 
 def _shown(shell: Shell, models: Sequence[Any], model_id: str, lang: str) -> list[Any]:
     usable = [info for info in models if info.problem is None]
     chosen = next((info for info in usable if info.id == model_id), usable[0] if usable else None)
-    choices = [(_label(shell, info, lang), info.id) for info in usable]
     return [
-        gr.Radio(choices=choices, value=chosen.id if chosen else None),
+        gr.Radio(choices=_choices(shell, models, lang), value=chosen.id if chosen else None),
         _about(shell, chosen, lang) if chosen else html.note(_NONE.to(lang)),
     ]
+
+
+def _choices(shell: Shell, models: Sequence[Any], lang: str) -> list[tuple[str, str]]:
+    return [(_label(shell, info, lang), info.id) for info in models if info.problem is None]
 
 
 def _label(shell: Shell, info: Any, lang: str) -> str:
