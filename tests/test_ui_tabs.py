@@ -17,7 +17,7 @@ from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine.names import STATUS_NAMES, status_name
-from workbench.ui import chart, rowhtml, runhtml
+from workbench.ui import chart, html, rowhtml, runhtml
 from workbench.ui.conversation import BASE, TUNED, Conversation, Turn, plain
 from workbench.ui.runview import MAX_POINTS, Curve, RunView
 
@@ -354,3 +354,8 @@ def test_code_in_answers_stays_as_it_was_written() -> None:
     said = "Use <b>:\n```html\n<b>hi</b>\n![x](y)\n```\nand <i>."
     shown = plain(said)
     assert "```html\n<b>hi</b>\n![x](y)\n```" in shown and "<i>" not in shown
+
+
+def test_a_large_count_is_never_a_thousand_of_its_unit() -> None:
+    said = {count: html.amount(count) for count in (999, 999_600, 999_885_952, 9_960_000, 1.5e9)}
+    assert list(said.values()) == ["999", "1.0M", "1.0B", "10.0M", "1.5B"]

@@ -171,7 +171,7 @@ def short(text: str, length: int) -> str:
 def amount(count: float) -> str:
     """A large count in short: `4.2M`, `135M`, `1.2B`."""
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if count >= limit:
+        if count >= 0.9995 * limit:  # else it would be rounded to a thousand of the smaller unit
             value = count / limit
             return f"{value:.1f}{unit}" if value < 10 else f"{value:.0f}{unit}"
     return f"{count:.0f}"
