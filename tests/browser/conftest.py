@@ -182,3 +182,19 @@ def wait_until(found: Any, seconds: float = 240.0) -> Any:
             return value
         time.sleep(0.1)
     raise AssertionError("this did not happen in time")
+
+
+def unfold(page: Any, tab: str) -> None:
+    """Open all that is folded on the open tab. One inside another is drawn when that one is opened."""
+    closed = f"#tab-{tab} button.label-wrap:not(.open)"
+    while folds := [fold for fold in page.query_selector_all(closed) if fold.is_visible()]:
+        for fold in folds:
+            fold.click()
+        page.wait_for_timeout(100)
+    page.wait_for_function(
+        "tab => ![...document.querySelectorAll(`#tab-${tab} button.label-wrap`)]"
+        ".some(fold => fold.getClientRects().length && fold.getAttribute('aria-expanded') !== 'true')",
+        arg=tab,
+    )
+    if tab == "model":
+        page.wait_for_selector("#find-results label")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 
-from tests.browser.conftest import TABS, free_port, show
+from tests.browser.conftest import TABS, free_port, show, unfold
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
 
@@ -44,17 +44,7 @@ def settled(page: Any, tab: str) -> None:
     """Open a tab and all that is folded on it, and wait until what belongs there has come."""
     show(page, tab)
     page.wait_for_selector(READY[tab])
-    closed = f"#tab-{tab} button.label-wrap:not(.open)"
-    # One inside another is drawn when that one is opened.
-    while folds := [fold for fold in page.query_selector_all(closed) if fold.is_visible()]:
-        for fold in folds:
-            fold.click()
-        page.wait_for_timeout(100)
-    page.wait_for_function(
-        "tab => ![...document.querySelectorAll(`#tab-${tab} button.label-wrap`)]"
-        ".some(fold => fold.getClientRects().length && fold.getAttribute('aria-expanded') !== 'true')",
-        arg=tab,
-    )
+    unfold(page, tab)
 
 
 READY = {

@@ -119,7 +119,7 @@ class Finder:
         def look(words: str, request: gr.Request) -> Any:
             lang = shell.lang(request)
             offers = shell.engine.offers(words)
-            choices = [(_label(offer, lang), offer.repo_id) for offer in offers]
+            choices = [(card_of(offer, lang), offer.repo_id) for offer in offers]
             about = "" if offers else html.note(_NONE.to(lang))
             return gr.Radio(choices=choices, value=None), offers, about, gr.Button(interactive=False)
 
@@ -164,7 +164,7 @@ def _first(look: Any) -> Any:
     return first
 
 
-def _label(offer: Offer, lang: str) -> str:
+def card_of(offer: Offer, lang: str) -> str:
     """Name, size and licence, on three lines; the style sheet makes a card of them."""
     size = [html.amount(offer.parameters) if offer.parameters else "", html.size(offer.bytes) if offer.bytes else ""]
     if offer.downloads:
