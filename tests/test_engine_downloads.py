@@ -73,6 +73,21 @@ def test_a_download_that_is_cancelled_leaves_no_model_and_goes_on_where_it_was(
     assert fetched.pop(last) == 2 and set(fetched.values()) == {1}, "whole files are not fetched again"
 
 
+def test_to_download_again_what_was_cancelled_goes_on_with_it_and_twice_at_once_is_one(
+    engine: Engine, hub: Hub
+) -> None:
+    hub.add("ann/tiny-chat", real())
+    held = hub.fault("/stored/*/model.safetensors", hold=1000)
+    first = engine.download("ann/tiny-chat")
+    wait_for(held.reached.is_set, "its weights come")
+    assert engine.download("ann/tiny-chat") == first
+    engine.stop(first)
+    assert engine.wait(first, WAIT)
+    held.release()
+    assert engine.download(f"{hub.url}/ann/tiny-chat") == first and engine.finish(first)["model"] == "tiny-chat"
+    assert [(job.id, job.resumable) for job in engine.jobs()] == [(first, False)]
+
+
 def test_a_process_killed_in_mid_download_leaves_it_to_be_resumed(
     engine: Engine, hub: Hub, home: Path, tmp_path: Path
 ) -> None:

@@ -67,6 +67,10 @@ def judged(events: list[dict[str, Any]], config: RunConfig = CONFIG, **more: Any
             run(answers=[(q, f"{q} is far.", f"Far from {q}") for q in ("Rome", "Bern")] + [("Oslo", "Far.", "Far, matey.")]),
             "learning", "3 of 3 answers changed, and none is broken", "3 个变了",
         ),
+        (
+            run(answers=[(q, "", ";" * number + "port" * 9) for number, q in enumerate(("Rome", "Bern"))]),
+            "learning", "as before training: 2.", "：2 个。",
+        ),
         (run(answers=[(q, f"Far {q}.", "Far from here.") for q in ("Rome", "Bern", "Oslo")]), "same_answer", "same answer", "同一个"),
         (run(answers=()), "learning", "the answers cannot be judged", "无法判断回答"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from tests.test_ui_page import Asked
 from tests.ui_double import FakeEngine
 from workbench.engine import Engine
-from workbench.ui import suited
+from workbench.ui import html, suited
 from workbench.ui.page import build
 
 
@@ -68,3 +68,12 @@ def test_what_is_asked_before_deleting_says_what_goes(tmp_path: Path, name: str,
             assert words in ask(info.id, request=Asked(accept_language=lang))[1].replace("Only", "only")
     finally:
         engine.close()
+
+
+def test_an_address_in_a_sentence_is_a_link_and_nothing_else_of_it_is_html() -> None:
+    said = html.linked(
+        "<b> it is at https://hf-mirror.com/ann/tiny. Not at javascript://x 或 http://127.0.0.1:80/a，好"
+    )
+    assert said.count("<a ") == 2 and "<b>" not in said and said.endswith("</a>，好")
+    assert '<a href="https://hf-mirror.com/ann/tiny" target="_blank" rel="noopener noreferrer">' in said
+    assert html.linked('https://x"onclick=1').startswith('<a href="https://x" target=')

@@ -29,24 +29,28 @@ class App:
     Args:
         home: its folder.
         port: where it answers; the same one again after a restart, so that an open page finds it.
+        environment: of its process; None is this one's.
     """
 
-    def __init__(self, home: Path, port: int | None = None) -> None:
+    def __init__(self, home: Path, port: int | None = None, environment: dict[str, str] | None = None) -> None:
         self.home = home
         self.port = port or free_port()
+        self.environment = environment
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
         self.said: list[str] = []
         """Its lines on stderr, up to the one with the address."""
+        self.printed: list[str] = []
+        """All its lines so far."""
 
     def start(self) -> App:
         """Start it and wait until it answers."""
         command = [sys.executable, "app.py", "--no-browser", "--port", str(self.port), "--home", str(self.home)]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-        )
+        piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, **piped)
         lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=lambda: [lines.put(line) for line in self.process.stderr], daemon=True).start()
+        for stream, hear in ((self.process.stdout, None), (self.process.stderr, lines.put)):
+            threading.Thread(target=self._listen, args=(stream, hear), daemon=True).start()
         self.said, deadline = [], time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -60,6 +64,12 @@ class App:
                 self.url = found.group()
                 return self
         raise AssertionError("the page did not open:\n" + "".join(self.said))
+
+    def _listen(self, stream: Any, hear: Any) -> None:
+        for line in stream:
+            self.printed.append(line)
+            if hear is not None:
+                hear(line)
 
     def kill(self) -> None:
         """As a power cut would do it."""

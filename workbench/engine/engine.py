@@ -248,8 +248,18 @@ class Engine(Looking):
         return offers.found(self._tools.source, words, self.tokens.current())
 
     def download(self, repository: str) -> str:
-        """Queue the download of a model: a repository's id or address, or a recommended model's id; the job's id."""
-        return self.start("download", offers.request_for(self._tools.source, repository))
+        """Queue the download of a model: a repository's id or address, or a recommended model's id; the job's id.
+
+        One that was stopped, interrupted or failed goes on under its own id; one that is under way here stays the only one.
+        """
+        request = offers.request_for(self._tools.source, repository)
+        with self._owners.beginning():
+            known = next((job for job in self._board.jobs() if (job.kind, job.request) == ("download", request)), None)
+            if known is not None and known.active and self._owners.mine(known.id):
+                return known.id
+            if known is not None and known.resumable:
+                return self._board.resume(known.id)
+            return self._board.start("download", request)
 
     def push_plan(
         self, run_id: str, repo_id: str, what: Any = "adapter", *, private: bool = True, answers: bool = True

@@ -228,6 +228,16 @@ _CHANGED = (
     Text("The answer changed, and is not broken.", "回答变了，没有坏掉。"),
     Text("{moved} of {n} answers changed, and none is broken.", "{n} 个回答中有 {moved} 个变了，没有坏掉的。"),
 )
+_STILL_BROKEN = (
+    Text(
+        "The answer changed; it is broken (empty, garbled, or the same again and again), as it was before training.",
+        "回答变了，但和训练前一样是坏的（空白、乱码，或不断重复）。",
+    ),
+    Text(
+        "{moved} of {n} answers changed. Broken (empty, garbled, or the same again and again), as before training: {bad}.",
+        "{n} 个回答中有 {moved} 个变了。和训练前一样是坏的（空白、乱码，或不断重复）：{bad} 个。",
+    ),
+)
 
 
 def _of_answers(history: History, taught: Mapping[str, str]) -> list[_Finding]:
@@ -259,7 +269,9 @@ def _of_answers(history: History, taught: Mapping[str, str]) -> list[_Finding]:
     moved = sum(before.strip() != after.strip() for _, before, after in pairs)
     if not moved:
         return [_Finding("unchanged", counted(len(asked), *_UNCHANGED))]
-    return [_Finding("changed", counted(len(asked), *_CHANGED).with_(moved=moved))]
+    bad = sum(broken(after) for _, _, after in pairs)
+    said = counted(len(asked), *(_STILL_BROKEN if bad else _CHANGED))
+    return [_Finding("changed", said.with_(moved=moved, bad=bad))]
 
 
 def _lost(question: str, before: str, after: str, taught: str | None) -> bool:

@@ -63,8 +63,9 @@ class Finder:
         with gr.Accordion(shell.text(_TITLE), open=False, elem_id="find"):
             with gr.Row(equal_height=False):
                 self.words = gr.Textbox(
-                    label=shell.text(_WORDS), info=shell.text(_WORDS_ABOUT), scale=4, max_lines=1, elem_id="find-words"
-                )
+                    label=shell.text(_WORDS), info=shell.text(_WORDS_ABOUT), scale=4, min_width=240, max_lines=1,
+                    elem_id="find-words",
+                )  # fmt: skip
                 self.search = gr.Button(shell.text(_SEARCH), scale=0, min_width=120, elem_id="find-search")
             self.results = gr.Radio([], label=shell.text(_RESULTS), elem_id="find-results", elem_classes="cards")
             self.about = panel("find-about")
@@ -178,5 +179,5 @@ def _about(offer: Offer, source: Any, lang: str) -> html.Markup:
     parts = [html.note(offer.about.to(lang))] if offer.about.to(lang) else []
     if offer.gated:
         parts.append(html.note(_GATED.to(lang)))
-    parts.append(html.note(_PAGE.with_(url=page).to(lang)))
+    parts.append(html.note(html.linked(_PAGE.with_(url=page).to(lang))))
     return html.card(offer.title, html.join(parts))

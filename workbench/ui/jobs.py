@@ -14,7 +14,7 @@ from workbench.engine.job_views import TRAIN, JobView
 from workbench.ui import html
 from workbench.ui.live import Live
 
-PIECE, ONE = "jobs", "job"
+PIECE, ONE, ROW = "jobs", "job", "job-row"
 DOWNLOAD = "download"
 OVER_SHOWN = 5  # jobs that are over, the newest that nobody has dismissed
 
@@ -34,12 +34,13 @@ _DONE_AGAIN = Text("It goes on from what is there, or is done again.", "会从�
 
 
 class JobPieces:
-    """Declares the pieces `jobs` (all of them) and `job` (one, by its id), and what their buttons do."""
+    """Declares the pieces `jobs` (all of them), `job` and `job-row` (one, by its id), and what their buttons do."""
 
     def __init__(self, engine: Any, live: Live) -> None:
         self.engine = engine
         live.piece(PIECE, self.list)
         live.piece(ONE, self.one)
+        live.piece(ROW, self.row)
         live.deed("cancel", engine.stop)
         live.deed("resume", engine.resume_job)
         live.deed("dismiss", engine.dismiss)
@@ -60,9 +61,14 @@ class JobPieces:
         return _BEGUN
 
     def one(self, key: str, lang: str) -> html.Markup:
-        """How far one is, for the tab that has begun it; empty when it is over."""
+        """How far one is, for the tab that has begun it and has a button to stop it; empty when it is over."""
         job = self.engine.job(key)
         return bar(job, lang) if job.active else html.Markup("")
+
+    def row(self, key: str, lang: str) -> html.Markup:
+        """The same with a button to cancel it."""
+        job = self.engine.job(key)
+        return row(job, lang) if job.active else html.Markup("")
 
 
 def row(job: JobView, lang: str) -> html.Markup:
@@ -95,9 +101,9 @@ def course(live: Live, jobs: Iterable[JobView], lang: str, done: Callable[[JobVi
     parts = []
     for job in [job for job in jobs if not job.dismissed][:COURSES]:
         if job.active:
-            parts.append(html.card("", live.slot(ONE, job.id, lang)))
+            parts.append(html.card("", live.slot(ROW, job.id, lang)))
         elif job.status == "completed":
-            parts.append(html.note(done(job).to(lang)))
+            parts.append(html.note(html.linked(done(job).to(lang))))
         else:
             parts.append(html.card("", row(job, lang)))
     return html.join(parts)
