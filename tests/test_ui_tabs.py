@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from tests.ui_double import FakeEngine, Piece
@@ -20,6 +21,7 @@ from workbench.engine.names import STATUS_NAMES, status_name
 from workbench.ui import chart, html, rowhtml, runhtml
 from workbench.ui.conversation import BASE, TUNED, Conversation, Turn, plain
 from workbench.ui.runview import MAX_POINTS, Curve, RunView
+from workbench.ui.uploading import _Uploads
 
 ATTACK = '<img src=x onerror="window.__x=1"><script>alert(1)</script>'
 
@@ -359,3 +361,13 @@ def test_code_in_answers_stays_as_it_was_written() -> None:
 def test_a_large_count_is_never_a_thousand_of_its_unit() -> None:
     said = {count: html.amount(count) for count in (999, 999_600, 999_885_952, 9_960_000, 1.5e9)}
     assert list(said.values()) == ["999", "1.0M", "1.0B", "10.0M", "1.5B"]
+
+
+def test_what_would_be_uploaded_stays_shown_when_word_of_its_own_fields_comes_late() -> None:
+    uploads = _Uploads(None)  # type: ignore[arg-type]
+    fields = ["run", "tuned", "adapter", False, True]
+    shown = {"fields": list(fields), "wanted": {"run": "run"}}
+    assert uploads.forget(*fields, shown) == gr.skip()
+    for other in ({}, {**shown, "fields": ["run", "other", "adapter", False, True]}):
+        said, planned, button = uploads.forget(*fields, other)
+        assert (said, planned, button.interactive) == ("", {}, False)

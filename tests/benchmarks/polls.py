@@ -10,6 +10,7 @@ computer; the processor time beside it says more where there is none.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import httpx
 
 from tests.browser.conftest import free_port
 from workbench.bootstrap import environment
+from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
 from workbench.engine import Engine
@@ -84,14 +87,21 @@ def _fill(home: Path) -> None:
         job = _begun(jobs, number)
         jobs.end(job, ("completed", "stopped", "failed")[number % 3], done=700, total=1000, unit="bytes")
     for _ in range(RUNS):
-        run = runs.create(RunConfig(), model_id="starter", dataset="pirate-voice").id
+        run = _made(lambda: runs.create(RunConfig(), model_id="starter", dataset="pirate-voice")).id
         runs.end(run, "completed", last_step=350, total_steps=350, has_result=True)
 
 
 def _begun(store: JobStore, number: int) -> str:
     name = f"ann/model-{number}"
     title = Text("Download of {model}", "下载 {model}").with_(model=name)
-    return store.create("download", "network", title, {"repo_id": name, "model_id": None}).id
+    return _made(lambda: store.create("download", "network", title, {"repo_id": name, "model_id": None})).id
+
+
+def _made(make: Callable[[], Any]) -> Any:
+    """What it makes; again where one of the same second was given the same name by chance, as happens with so many."""
+    while True:
+        with contextlib.suppress(WorkbenchError, OSError):
+            return make()
 
 
 def _work(store: JobStore, count: int, over: threading.Event) -> None:

@@ -153,20 +153,25 @@ def show(page: Any, tab: str) -> None:
 
 
 def fill(page: Any, field: str, value: str) -> None:
-    """Type into a field of the Train tab, named by its setting (`adapter-rank`), and leave it.
+    """Type into a field of the Train tab, named by its setting (`adapter-rank`), and leave it."""
+    type_into(page, f"#field-{field} input", value).press("Tab")
+
+
+def type_into(page: Any, place: str, value: str) -> Any:
+    """Type into a field, and give it back.
 
     Gradio takes back what is typed in the first hundredth of a second after it has drawn a field, where a section was
     opened just now. Nobody is that quick but a script; so this one looks whether it stays.
     """
-    place = page.locator(f"#field-{field} input")
+    field = page.locator(place).first
 
     def stays() -> bool:
-        place.fill(value)
+        field.fill(value)
         page.wait_for_timeout(100)
-        return place.input_value() == value
+        return field.input_value() == value
 
     wait_until(stays, 60)
-    place.press("Tab")
+    return field
 
 
 def choose(page: Any, elem_id: str, option: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import TABS, App, fill, runs_of, show, wait_until
+from tests.browser.conftest import TABS, App, fill, runs_of, show, type_into, wait_until
 from tests.browser.traffic import settled
 from tests.hub import Fault, Hub, online_process
 from tests.tiny_models import make_base
@@ -20,6 +20,7 @@ REPO, NAME = "ann/tea-house-tiny", "tea-house-tiny"
 TOKEN = "hf_" + "pLaNtEdToKeN" * 2 + "0123456789"
 WIDTHS = (1280, 390)
 SAYS = "([place, words]) => document.querySelector(place)?.innerText.includes(words)"
+SHOWN = "places => places.map(place => document.querySelector(place)?.innerText)"
 PICTURES = os.environ.get("WORKBENCH_PICTURES", "")  # a folder: then a picture of each station is put there
 
 
@@ -75,7 +76,11 @@ class Road:
 
     def says(self, place: str, words: str) -> None:
         """Wait until it is said there."""
-        self.page.wait_for_function(SAYS, arg=[place, words])
+        try:
+            self.page.wait_for_function(SAYS, arg=[place, words])
+        except Exception as error:
+            told = self.page.evaluate(SHOWN, [place, ".toast-wrap"])
+            raise AssertionError(f"{place} does not say {words!r}: {told}") from error
 
     def looks_right(self, station: str) -> None:
         """At each width: nothing is wider than the screen."""
@@ -92,7 +97,7 @@ class Road:
         self.page.click("#find > button")
         self.page.wait_for_selector("#find-results label")
         self.page.click("#find-source > button")
-        self.page.fill("#find-token input", TOKEN)
+        type_into(self.page, "#find-token input", TOKEN)
         self.page.click("#find-token-use")
         self.says("#find-token-note", self.words.kept)
         assert self.page.input_value("#find-token input") == ""
@@ -103,7 +108,7 @@ class Road:
         if not self.page.is_visible("#find-words"):
             self.page.click("#find > button")
             self.page.wait_for_selector("#find-results label")
-        self.page.locator("#find-words input, #find-words textarea").fill("tea house")
+        type_into(self.page, "#find-words :is(input, textarea)", "tea house")
         self.page.click("#find-search")
         self.page.wait_for_function("() => document.querySelectorAll('#find-results label').length === 1")
         self.page.click(f"#find-results label:has-text('{REPO}')")
@@ -169,7 +174,7 @@ class Road:
         show(self.page, "export")
         self.page.wait_for_selector("#export-facts .kpis")
         self.page.click("#push > button")
-        self.page.locator("#push-name input, #push-name textarea").fill(name)
+        type_into(self.page, "#push-name :is(input, textarea)", name)
         self.page.click("#push-look")
         self.says("#push-plan", "adapter_model.safetensors")
         self.says("#push-plan", self.words.private)

@@ -15,6 +15,7 @@ from workbench.engine.records import RESUMABLE, RunRecord, kept_error, text_of
 from workbench.engine.runs import RunStore
 
 TRAIN = "train"
+MADE_KEPT = 500  # jobs whose look is kept; more than there usually are
 _STOPPING = Text(
     "It saves a checkpoint first, and can be resumed from there.", "会先保存检查点，之后可以从那里继续训练。"
 )
@@ -69,6 +70,7 @@ class JobViews:
 
     def __init__(self, runs: RunStore, jobs: JobStore, board: Board) -> None:
         self._runs, self._jobs, self._board = runs, jobs, board
+        self._made: dict[str, tuple[JobRecord, JobView]] = {}
 
     def all(self) -> list[JobView]:
         """What runs or waits, oldest first, then what is over of the jobs, newest first. Trainings that are over are runs."""
@@ -106,6 +108,15 @@ class JobViews:
         )
 
     def _job(self, job: JobRecord) -> JobView:
+        """A job, made anew only when its record is another one: pages look each second, at all that is over, too."""
+        made = self._made.get(job.id)
+        if made is None or made[0] is not job:
+            if len(self._made) > MADE_KEPT:
+                self._made.clear()
+            made = self._made[job.id] = (job, self._of_record(job))
+        return made[1]
+
+    def _of_record(self, job: JobRecord) -> JobView:
         kind = self._board.kinds.get(job.kind)
         return JobView(
             job.id,

@@ -64,7 +64,7 @@ def build(shell: Shell, run: gr.Dropdown) -> None:
     fields, uploads = [run, name, what, public, answers], _Uploads(shell)
     look.click(shell.safe(uploads.plan), fields, [said, planned, upload], **TOLD)
     for field in fields:  # what was shown is not what would be sent any more
-        field.change(lambda: ("", {}, gr.Button(interactive=False)), None, [said, planned, upload], **TOLD)
+        field.change(shell.safe(uploads.forget), [*fields, planned], [said, planned, upload], **TOLD)
     # What a click shows may come later than what a tick showed after it: `seen` is emptied, and the tick looks again.
     begun = upload.click(shell.safe(uploads.begin), planned, [progress, planned, upload, seen], **TOLD)
     begun.then(None, None, None, js=press(shell.beat))
@@ -86,10 +86,17 @@ class _Uploads:
         listed = html.Markup(f'<ul class="problems">{"".join(f"<li>{html.esc(file)}</li>" for file in files)}</ul>')
         before = not found.is_private if found.exists else None
         wanted = {"run": run_id, "repo_id": found.repo_id, "public_before": before, **asked}
-        return html.card(found.repo_id, html.note(found.notice.to(lang)), listed), wanted, gr.Button(interactive=True)
+        planned = {"fields": [run_id, name, what, public, answers], "wanted": wanted}
+        return html.card(found.repo_id, html.note(found.notice.to(lang)), listed), planned, gr.Button(interactive=True)
 
-    def begin(self, wanted: dict[str, Any], request: gr.Request) -> Any:
+    def forget(self, *given: Any) -> Any:
+        """Take away what was shown, unless it is of the very fields that changed: their news may come late."""
+        *fields, planned = given
+        return gr.skip() if planned.get("fields") == fields else ("", {}, gr.Button(interactive=False))
+
+    def begin(self, planned: dict[str, Any], request: gr.Request) -> Any:
         """Upload what was shown."""
+        wanted = planned.get("wanted", {})
         if wanted:
             self._shell.engine.start(PUSH, wanted)
         run_id = str(wanted.get("run", ""))
