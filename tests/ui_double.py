@@ -25,11 +25,13 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.columns import Column
 from workbench.data.tokens import Piece
+from workbench.engine.fitting import Machine, MemoryFit, guessed_shape, memory_fit
 from workbench.engine.hardware import Memory
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
 from workbench.engine.suitability import Fit, suits
 from workbench.engine.views import Status
+from workbench.models.shape import Shape
 
 STEPS = 350
 PIRATE = [
@@ -60,6 +62,7 @@ class FakeEngine(FakeJobs):
         super().__init__()
         self.home = Path(home)
         self.seconds = seconds
+        self.memory = 24_000_000_000
         self.models, self.data = FakeModels(self.home), FakeData(self.home)
         self.problems: list[Problem] = []
         self.looked_at: list[str] = []
@@ -174,8 +177,13 @@ class FakeEngine(FakeJobs):
         steps = min(steps, config.optimization.max_steps or steps)
         return Forecast(
             rows=learned, evaluation_rows=rows - learned, steps=steps, tokens=rows * 34, seconds=steps * 0.1,
-            memory_bytes=310_000_000, memory_total=24_000_000_000, disk_bytes=3_000_000, free_disk_bytes=52_000_000_000,
+            disk_bytes=3_000_000, free_disk_bytes=52_000_000_000, fit=self.memory_fit(config),
         )  # fmt: skip
+
+    def memory_fit(self, config: RunConfig, shape: Shape | None = None, row_tokens: int | None = None) -> MemoryFit:
+        """As with the engine, on a computer without a card."""
+        shape = shape or guessed_shape(self.models.resolve(config.model.base).parameters)
+        return memory_fit(shape, config, Machine("cpu", False, Memory("CPU", 0, self.memory)), row_tokens or 256)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,20 @@ from typing import Any
 from workbench.config.disk import disk_full, free_bytes
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.run import RunConfig
-from workbench.config.text import Text, count_chinese
+from workbench.config.text import Text
 from workbench.data.formats import require_kind
 from workbench.data.library import DataLibrary, Loaded
-from workbench.engine.hardware import cuda_module, memory, torch_is_loaded, unsupported_card
-from workbench.engine.plan import Forecast, memory_estimate, plan_steps, split_counts
+from workbench.engine.fitting import (
+    SAMPLE_ROWS,
+    disk_bytes,
+    memory_fit,
+    shape_of_folder,
+    text_tokens,
+    this_machine,
+    tokens_of_rows,
+)
+from workbench.engine.hardware import cuda_module, torch_is_loaded, unsupported_card
+from workbench.engine.plan import Forecast, plan_steps, split_counts
 from workbench.engine.records import RunRecord
 from workbench.methods import METHODS
 from workbench.models.adapter_targets import ALL, expert_names, problems_of_targets
@@ -90,33 +98,26 @@ def forecast(
     learned, kept = split_counts(config, len(loaded.examples))
     rows = max(learned, 1)
     plan = plan_steps(config, rows)
-    per_row = min(_tokens_guess(loaded.examples[:200]), config.data.max_length)
+    sample = loaded.examples[:SAMPLE_ROWS]
+    mean = sum(map(text_tokens, sample)) / len(sample) if sample else 1.0
+    per_row = min(mean, config.data.max_length)
     tokens = int(per_row * plan.total * config.optimization.batch_size * config.optimization.accumulation)
     speeds = [run.tokens_per_second for run in history if _alike(run, config) and run.tokens_per_second]
     work = (4.0 if config.adapter.kind != "none" else 6.0) * max(model.parameters, 1)
     # Evaluating goes forward only, which is a third of a step.
     worth = tokens + per_row * kept * (plan.total // plan.evaluate_every) / 3
     seconds = worth / statistics.median(speeds[:LIKE_RUNS]) if speeds else worth * work / SLOWEST + plan.total * 0.02
-    bf16 = config.precision.dtype in ("bf16", "fp16") or (
-        config.precision.dtype == "auto" and cuda_module() is not None
-    )
-    room = memory()
+    shape = shape_of_folder(model.folder, model.parameters)
+    fit = memory_fit(shape, config, this_machine(), tokens_of_rows(config, loaded.examples))
     return Forecast(
         rows=rows,
         evaluation_rows=kept,
         steps=plan.total,
         tokens=tokens,
         seconds=seconds,
-        memory_bytes=memory_estimate(
-            config,
-            model.parameters,
-            bf16=bf16,
-            tokens_per_batch=int(per_row * config.optimization.batch_size),
-            width=_width(model),
-        ),
-        memory_total=room.total,
-        disk_bytes=_disk_needed(config, model),
+        disk_bytes=disk_bytes(shape, config),
         free_disk_bytes=free_bytes(home),
+        fit=fit,
     )
 
 
@@ -286,36 +287,8 @@ def named_layers(config: RunConfig, layers: dict[str, int], kind: str) -> list[P
 
 
 def _disk(config: RunConfig, model: ModelInfo, home: Path) -> list[Problem]:
-    needed = _disk_needed(config, model)
+    needed = disk_bytes(shape_of_folder(model.folder, model.parameters), config)
     if free_bytes(home) >= needed:
         return []
     error = disk_full(home, needed)
     return [Problem(error.message, error.hint, None)]
-
-
-def _disk_needed(config: RunConfig, model: ModelInfo) -> int:
-    """Bytes of all checkpoints (weights and two moments each) and of the result."""
-    if config.adapter.kind == "none":
-        learned = model.parameters * 4
-    else:
-        width = _width(model)
-        learned = int(config.adapter.rank * 14 * max(model.parameters / (12 * width), 1)) * 4
-    return int(learned * (3 * (config.checkpoints.keep + 1) + 1)) + 20_000_000
-
-
-def _width(model: ModelInfo) -> int:
-    """Hidden width, from the model's config; of an unusual one a guess."""
-    config = read_json_object(model.folder / "config.json")
-    for key in ("hidden_size", "n_embd", "d_model"):
-        if isinstance(config.get(key), int) and config[key] > 0:
-            return config[key]
-    return max(64, int((model.parameters / 200) ** 0.5))
-
-
-def _tokens_guess(examples: list[dict[str, Any]]) -> float:
-    """Tokens of a row, guessed from its characters: about four a token, one for a Chinese character."""
-    if not examples:
-        return 1.0
-    text = "".join(json.dumps(row, ensure_ascii=False) for row in examples)
-    chinese = count_chinese(text)
-    return (chinese + (len(text) - chinese) / 4.0) / len(examples)

@@ -57,6 +57,22 @@ def has_card() -> bool:
     return shutil.which("nvidia-smi") is not None
 
 
+def device() -> str:
+    """The device that trains, as torch names it; a guess until loading is imported, with which torch comes."""
+    loading = sys.modules.get("workbench.models.loading")
+    if loading is not None and hasattr(loading, "pick_device"):
+        return str(loading.pick_device())
+    return "cuda" if has_card() else "cpu"
+
+
+def computes_half() -> bool:
+    """Whether `auto` precision means 16 bits on the device that trains; a guess as for `device`."""
+    loading = sys.modules.get("workbench.models.loading")
+    if loading is not None and hasattr(loading, "pick_dtype"):
+        return bool(loading.pick_dtype("auto", loading.pick_device()) != "fp32")
+    return has_card()
+
+
 def torch_is_loaded() -> bool:
     """Whether torch is imported, whole: only then it is known what this computer can compute on."""
     return hasattr(sys.modules.get("torch"), "cuda")

@@ -11,6 +11,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
 from workbench.engine import checks, findings, takeaway, views
+from workbench.engine.fitting import USUAL_ROW, MemoryFit, memory_fit, shape_of_folder, this_machine
 from workbench.engine.hardware import has_card, memory
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
@@ -18,6 +19,7 @@ from workbench.engine.runs import RunStore
 from workbench.engine.suitability import Fit, suits
 from workbench.models.catalog import ModelCatalog
 from workbench.models.generation_settings import read_generation_settings
+from workbench.models.shape import Shape
 
 
 class Looking:
@@ -48,6 +50,21 @@ class Looking:
     def fit(self, config: RunConfig) -> Fit:
         """The same for settings."""
         return suits(config, self.models.list(), memory(), has_card())
+
+    def memory_fit(self, config: RunConfig, shape: Shape | None = None, row_tokens: int | None = None) -> MemoryFit:
+        """Whether a run of these settings fits the memory here, and what would make it fit; of no data in particular.
+
+        Args:
+            shape: of the base model; where it is None the model is one that is here.
+            row_tokens: of its longest row, where that is known.
+
+        Raises:
+            WorkbenchError: there is no such model, or it can't be used.
+        """
+        if shape is None:
+            model = self.models.resolve(config.model.base, self.allow_paths)
+            shape = shape_of_folder(model.folder, model.parameters)
+        return memory_fit(shape, config, this_machine(), row_tokens or min(USUAL_ROW, config.data.max_length))
 
     def read(self, dataset_id: str) -> dict[str, Any]:
         """A data set as it was read, without any model: what it is, its columns and their use, its problems."""

@@ -4,7 +4,9 @@ All figures are bytes. What a process holds before it has a model (Python, torch
 card a part `reserve` stands for its context and for what the allocator cannot use.
 
 Activations were counted as tensors that autograd saves, for each token and layer, on six Llama-like shapes, which the linear
-forms of `_ACTIVATIONS` meet within 0.5 %. Not calibrated: quantised models (taken as LoRA in bf16), DoRA, experts, encoders.
+forms of `_ACTIVATIONS` meet within 0.5 %. What a processor's memory holds besides was measured (`docs/memory.md`;
+`python -m tests.benchmarks.memory` measures anew). Not calibrated: DoRA, experts, encoders, quantised models on a graphics card
+(taken as LoRA in bf16).
 """
 
 from __future__ import annotations
@@ -35,6 +37,13 @@ _ACTIVATIONS = {
 _PIECE_TOKENS, _PIECE_WORDS = 4096, 32768  # the head that keeps no logits computes at most so many at once
 _WHOLE_HEAD = 5e8  # bytes of logits up to which a processor computes them at once, as `trainers.padding_free` does
 _RESERVE_SHARE, _RESERVE = 0.05, int(0.8 * 2**30)  # of a graphics card: assumed, not measured
+_LIBRARIES = int(0.11e9)  # on a processor, what libraries load and keep with the first step
+# On a processor: what freed tensors leave in memory in holes that fit no later one, in sizes of the inputs of all layers (in 32
+# bits but for quantised layers in 16). Layers that are quantised make many short-lived tensors.
+_LARGEST_HOLE = (
+    2**23
+)  # bytes: measured up to about so much; the larger a tensor, the likelier its room is given back at once
+_HOLES = {"full": 6.0, "lora": 7.5, "quantised": 21.0}
 _SHORTEST = 16  # tokens, as `data.max_length` allows
 
 
@@ -58,6 +67,11 @@ class Roles:
     generates: bool = False
     words: bool = True
     whole_head: bool = False
+
+    @property
+    def padded(self) -> bool:
+        """Whether the rows of a batch are padded to the longest one of them."""
+        return self.whole_head or not self.words
 
 
 METHOD_ROLES = MappingProxyType(
@@ -90,6 +104,7 @@ class Holding:
         states: bytes of the optimizer's states, for each number that learns.
         extra: numbers that learn besides those of LoRA.
         checkpointing: keeps only each layer's inputs; `offloaded`: these not on the device.
+        processor: the libraries and the holes between tensors are counted, which graphics cards do not have.
         pieces: the head computes logits in pieces and keeps none, except where they are fewer than `whole_up_to` bytes.
     """
 
@@ -102,6 +117,7 @@ class Holding:
     extra: int = 0
     checkpointing: bool = False
     offloaded: bool = False
+    processor: bool = False
     pieces: bool = True
     whole_up_to: float = 0.0
 
@@ -132,17 +148,28 @@ class Change:
     peak_bytes: int
 
 
-def estimate(shape: Shape, config: RunConfig, *, row_tokens: int, device: str, method: str | None = None) -> Estimate:
+def estimate(
+    shape: Shape,
+    config: RunConfig,
+    *,
+    row_tokens: int,
+    device: str,
+    half: bool | None = None,
+    method: str | None = None,
+) -> Estimate:
     """The peak of a run.
 
     Args:
         shape: of the base model.
-        config: the run. `auto` checkpointing counts as off, `auto` precision as 16 bits unless on a processor.
+        config: the run. `auto` checkpointing counts as off.
         row_tokens: tokens of the longest row; what `data.max_length` cuts is not counted.
         device: as torch names it ("cpu", "cuda", "mps" ...).
+        half: whether `auto` precision means 16 bits there; where it is None, everywhere but on a processor.
         method: one of `METHOD_ROLES` in place of the config's own.
     """
-    half = config.precision.dtype in ("bf16", "fp16") or (config.precision.dtype == "auto" and device != "cpu")
+    processor = device.startswith("cpu")
+    by_itself = not processor if half is None else half
+    half = config.precision.dtype in ("bf16", "fp16") or (config.precision.dtype == "auto" and by_itself)
     roles = METHOD_ROLES[method or config.method.kind]
     tokens = config.optimization.batch_size * roles.sequences * min(row_tokens, config.data.max_length)
     lora = config.adapter.kind != "none"
@@ -152,8 +179,9 @@ def estimate(shape: Shape, config: RunConfig, *, row_tokens: int, device: str, m
         quantization=config.model.quantization,
         rank=config.adapter.rank if lora else 0,
         states=_STATES[config.optimization.optimizer],
-        extra=len(config.adapter.modules_to_save) * shape.vocabulary * shape.hidden if lora else 0,
+        extra=_extra(shape, config) if lora else 0,
         checkpointing=config.precision.activation_checkpointing == "on",
+        processor=processor,
         pieces=not roles.whole_head,
         whole_up_to=0.0 if device.startswith("cuda") else _WHOLE_HEAD,
     )
@@ -184,33 +212,56 @@ def estimate_held(shape: Shape, holding: Holding, *, tokens: int, roles: Roles =
         "unpacking": 2.0 * shape.largest_linear if holding.quantization != "none" else 0.0,
         "other models": weights * ((roles.value + roles.reference if full else 0) + roles.judge),
         "cache": 0.0,
+        "libraries": float(_LIBRARIES) if holding.processor else 0.0,
+        "holes": _holes(shape, holding, tokens),
     }
     if roles.generates:
         parts["cache"] = float(tokens * shape.layers * 2 * shape.kv_width * (2 if holding.half else 4))
-    standing = parts["weights"] + parts["adapter"] + parts["other models"]
-    always = standing + parts["optimizer"] + parts["unpacking"] + parts["casts"]
-    busy = max(parts["activations"] + parts["head"], parts["gradients"] + layer, parts["cache"])
+    standing = parts["weights"] + parts["adapter"] + parts["other models"] + parts["libraries"]
+    always = standing + parts["optimizer"] + parts["unpacking"] + parts["casts"] + parts["holes"]
+    # The gradient of a tied embedding comes twice, and is added.
+    twice = 4.0 * shape.vocabulary * shape.hidden if full and shape.tied else 0.0
+    busy = max(parts["activations"] + parts["head"], parts["gradients"] + layer + twice, parts["cache"])
     tensor = 4.0 * max(shape.largest_linear, shape.vocabulary * shape.hidden)  # one is converted or copied at a time
     phases = {
         "loading": parts["weights"] + parts["other models"] + tensor,
         "step": always + busy,
-        "saving": standing + parts["optimizer"] + tensor,
+        "saving": standing + parts["optimizer"] + parts["holes"] + tensor,
     }
     return Estimate(_whole(parts), _whole(phases))
 
 
+def learned_bytes(shape: Shape, config: RunConfig) -> tuple[float, float]:
+    """Bytes of the weights that a run changes, and of the optimizer's states for them, as a checkpoint holds them."""
+    learned = shape.parameters
+    if config.adapter.kind != "none":
+        learned = shape.lora_parameters(config.adapter.rank) + _extra(shape, config)
+    return 4.0 * learned, _STATES[config.optimization.optimizer] * learned
+
+
+def _extra(shape: Shape, config: RunConfig) -> int:
+    """Numbers that learn besides those of LoRA: whole layers that are saved along, which are the outer ones."""
+    return len(config.adapter.modules_to_save) * shape.vocabulary * shape.hidden
+
+
 def advice(
-    shape: Shape, config: RunConfig, *, row_tokens: int, device: str, method: str | None = None
+    shape: Shape,
+    config: RunConfig,
+    *,
+    row_tokens: int,
+    device: str,
+    half: bool | None = None,
+    method: str | None = None,
 ) -> tuple[Change, ...]:
     """Single changes that lower the peak of this run, the one that saves most first. Arguments as for `estimate`."""
-    before = estimate(shape, config, row_tokens=row_tokens, device=device, method=method).peak_bytes
+    before = estimate(shape, config, row_tokens=row_tokens, device=device, half=half, method=method).peak_bytes
     changes = []
     for path, value, text in _possible(config, min(row_tokens, config.data.max_length), device):
         try:
             changed = config.changed({path: value})
         except WorkbenchError:  # another setting does not go with it
             continue
-        peak = estimate(shape, changed, row_tokens=row_tokens, device=device, method=method).peak_bytes
+        peak = estimate(shape, changed, row_tokens=row_tokens, device=device, half=half, method=method).peak_bytes
         if peak < before:
             changes.append(Change(path, value, text, before - peak, peak))
     return tuple(sorted(changes, key=lambda change: -change.saved_bytes))
@@ -244,23 +295,34 @@ def _weights(shape: Shape, holding: Holding) -> float:
 
 def _layer(shape: Shape, holding: Holding, tokens: int) -> float:
     """What one layer saves for the way back."""
-    hidden, ffn, keys = _ACTIVATIONS[bool(holding.rank), holding.half]
+    # On a processor plain LoRA layers keep their inputs in 16 bits alone (`models/quick_lora.py`), as layers without LoRA.
+    quick = holding.processor and holding.half and holding.quantization == "none"
+    hidden, ffn, keys = _ACTIVATIONS[bool(holding.rank) and not quick, holding.half]
     return tokens * (hidden * shape.hidden + ffn * shape.active_ffn + keys * shape.kv_width)
+
+
+def _holes(shape: Shape, holding: Holding, tokens: int) -> float:
+    if not holding.processor:
+        return 0.0
+    kind = "quantised" if holding.quantization != "none" else "lora" if holding.rank else "full"
+    number = 2.0 if kind == "quantised" and holding.half else 4.0
+    return _HOLES[kind] * shape.layers * min(number * tokens * shape.hidden, _LARGEST_HOLE)
 
 
 def _head(shape: Shape, holding: Holding, tokens: int, roles: Roles) -> float:
     if not roles.words:
         return 4.0 * tokens * shape.hidden
     number = 2 if holding.half else 4
-    # Logits, their copy in 32 bits, and the gradients of both.
-    logits = shape.vocabulary * (number + 4 + 4 + number)
-    if not holding.pieces:
-        return float(tokens * logits)
-    piece = min(tokens, _PIECE_TOKENS) * min(shape.vocabulary, _PIECE_WORDS) * number
+    # Logits, their copy in 32 bits, and the gradients of both; in 32 bits no copy is needed.
+    logits = shape.vocabulary * (number + 4 + 4 + (number if holding.half else 0))
+    # Its own gradient comes first, while everything else is still there.
     trained = 0 if holding.rank else 4 * shape.vocabulary * shape.hidden
+    if not holding.pieces:
+        return float(tokens * logits + trained)
+    piece = min(tokens, _PIECE_TOKENS) * min(shape.vocabulary, _PIECE_WORDS) * number
     # Shorter batches of the same run may come just below the limit.
     whole = min(tokens, holding.whole_up_to / (4 * shape.vocabulary)) * logits
-    return max(float(piece + 4 * tokens * shape.hidden + trained), whole)
+    return max(float(piece + 4 * tokens * shape.hidden), whole) + trained
 
 
 def _with_reserve(found: Estimate) -> Estimate:
@@ -272,6 +334,26 @@ def _with_reserve(found: Estimate) -> Estimate:
 def _whole(sizes: dict[str, float]) -> dict[str, int]:
     return {name: int(size) for name, size in sizes.items()}
 
+
+PARTS = MappingProxyType(
+    {
+        "weights": Text("the model", "模型"),
+        "adapter": Text("what is trained", "被训练的部分"),
+        "gradients": Text("its corrections (gradients)", "梯度"),
+        "optimizer": Text("notes on each number that learns (optimizer)", "优化器状态"),
+        "activations": Text("intermediate results", "中间结果（激活）"),
+        "head": Text("scores of all words", "词表打分（logits）"),
+        "casts": Text("copies in 16 bits", "16 位副本"),
+        "unpacking": Text("the layer that is unpacked", "正在解包的层"),
+        "other models": Text("other models", "其他模型"),
+        "cache": Text("memory while it answers", "生成时的缓存"),
+        "holes": Text("gaps between them", "内存碎片"),
+        "libraries": Text("libraries", "程序库"),
+        "reserve": Text("reserve", "预留"),
+        "program": Text("the workbench itself", "工作台本身"),
+    }
+)
+"""What each part of an `Estimate` is called; `program` comes with `fitting.memory_fit`."""
 
 _BATCH = Text("Learn {rows} rows at a time.", "每次只学 {rows} 条样本。")
 _LENGTH = Text("Cut rows after {tokens} tokens.", "样本超过 {tokens} 个词元就截断。")

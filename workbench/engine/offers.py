@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
+from workbench.engine.fitting import guessed_shape
 from workbench.hub import Found, Source, Token, check_id, search
 from workbench.models.curated import CuratedModel, curated_models
+from workbench.models.shape import Shape, shape_of
 
 _NOTHING = same("")
 _NOT_LISTED = Text(
@@ -30,6 +32,14 @@ class Offer:
     about: Text
     downloads: int | None = None
     model_id: str | None = None
+
+    @property
+    def shape(self) -> Shape | None:
+        """From which its memory is estimated: a recommended one's own, else a guess; None where its size isn't known."""
+        for model in curated_models():
+            if self.model_id == model.id:
+                return shape_of(model.config())
+        return guessed_shape(self.parameters) if self.parameters else None
 
 
 def recommended(source: Source) -> list[Offer]:

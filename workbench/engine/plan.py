@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 
 from workbench.config.run import RunConfig
-from workbench.methods import METHODS
+from workbench.engine.fitting import MemoryFit
 
 EVALUATION_ROWS = 200  # at most so many rows are kept back from the training data
 LOGGED = 5000  # at most about so many lines of numbers a run
@@ -81,32 +81,6 @@ class Forecast:
     steps: int
     tokens: int
     seconds: float | None
-    memory_bytes: int
-    memory_total: int
     disk_bytes: int
     free_disk_bytes: int
-
-
-def memory_estimate(config: RunConfig, parameters: int, *, bf16: bool, tokens_per_batch: int, width: int = 0) -> int:
-    """Bytes at the peak: weights, what learns (weight, gradient, two Adam moments), activations, and the libraries.
-
-    Activations follow counted saved tensors of Llama-like layers; layers x width^2 is about a twelfth of the parameters.
-    """
-    width = width or max(64, int((parameters / 200) ** 0.5))
-    per_weight = {"int8": 1.05, "nf4": 0.55}.get(config.model.quantization, 2.0 if bf16 else 4.0)
-    layers = max(1.0, parameters / (12 * width * width))
-    if config.adapter.kind == "none":
-        weights, learned = parameters * 4.0, float(parameters)
-    else:
-        weights, learned = parameters * per_weight, config.adapter.rank * 14 * width * layers
-    state = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "sgd": 0, "adafactor": 1, "lion": 4}.get(
-        config.optimization.optimizer, 8
-    )
-    # Bytes a token, layer and unit of width: LoRA in bf16 and in fp32 differ little, since fp32 saves fewer casts.
-    rows = METHODS[config.method.kind].sequences
-    tokens = tokens_per_batch * rows
-    activations = tokens * layers * width * 70
-    if config.precision.activation_checkpointing == "on":
-        activations /= 5
-    activations += min(tokens, 4096) * 32768 * 4  # the head's logits, computed in pieces of at most this size
-    return int(weights + learned * (8 + state) + activations + 0.7e9)
+    fit: MemoryFit  # of its memory

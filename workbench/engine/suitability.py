@@ -10,9 +10,11 @@ from typing import Any
 
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
+from workbench.engine.fitting import TOO_LARGE, Machine, guessed_shape, memory_fit, shape_of_folder
 from workbench.engine.hardware import Memory
 from workbench.engine.offers import can_come
-from workbench.engine.plan import memory_estimate
+from workbench.models.curated import curated_models
+from workbench.models.shape import Shape, shape_of
 
 NOW, MODEL, CARD = "now", "model", "card"  # in this order people see them
 GROUPS = {
@@ -21,7 +23,6 @@ GROUPS = {
     CARD: Text("needs a graphics card", "需要显卡"),
 }
 LARGEST_WITHOUT_CARD = 1e9  # parameters; a step of a larger model takes a processor minutes
-USUAL_ROW = 256  # tokens, for the guess of what memory a batch takes
 
 _WORKS = Text("Works on this computer now.", "现在就能在这台电脑上运行。")
 _NO_MODEL = Text(
@@ -42,10 +43,6 @@ _HALF_NUMBERS = Text(
 _SMALLER = Text(
     "Take a preset that works now, or choose a smaller base model below.",
     "请换一个现在可用的预设，或在下面选小一点的基座模型。",
-)
-_SHORT = Text(
-    "Needs about {need} GB of memory; {device} has {total} GB.",
-    "大约需要 {need} GB 内存，而 {device} 只有 {total} GB。",
 )
 _SIZE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z])", re.IGNORECASE)
 
@@ -89,15 +86,24 @@ def _suits(config: RunConfig, models: Sequence[Any], memory: Memory, card: bool)
         return Fit(CARD, _HALF_NUMBERS, _SMALLER)
     if not card and parameters > LARGEST_WITHOUT_CARD:
         return Fit(CARD, _NO_CARD.with_(model=name), _SMALLER)
-    tokens = config.optimization.batch_size * min(config.data.max_length, USUAL_ROW)
-    half = card or config.precision.dtype in ("bf16", "fp16")
-    need = memory_estimate(config, int(parameters), bf16=half, tokens_per_batch=tokens) if parameters else 0
-    if need > memory.total:
-        room = {"need": f"{need / 1e9:.0f}", "total": f"{memory.total / 1e9:.0f}", "device": memory.device}
-        return Fit(CARD, _SHORT.with_(**room), _SMALLER)
+    shape = _shape(wanted, here, parameters)
+    if shape is not None:
+        fit = memory_fit(shape, config, Machine("cuda" if card else "cpu", card, memory))
+        if fit.kind == TOO_LARGE:
+            return Fit(CARD, fit.reason, _SMALLER)
     if here is None:
         return Fit(MODEL, _NO_MODEL.with_(model=name), _ADD)
     return Fit(NOW, _WORKS)
+
+
+def _shape(wanted: str, here: Any, parameters: float) -> Shape | None:
+    """Of a model that is here, that is recommended, or whose name tells its size; None where nothing is known."""
+    if here is not None:
+        return shape_of_folder(here.folder, here.parameters) if here.parameters else None
+    for model in curated_models():
+        if wanted in (model.id, model.repository, model.modelscope):
+            return shape_of(model.config())
+    return guessed_shape(parameters) if parameters else None
 
 
 def by_group(presets: Sequence[Any], fits: Mapping[str, Fit]) -> list[Any]:

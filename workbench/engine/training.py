@@ -36,9 +36,10 @@ from workbench.engine.chats import free_memory
 from workbench.engine.checks import check_device, named_layers, refuse
 from workbench.engine.desk import Desk
 from workbench.engine.events import Event, ProblemFound, Sample, Stage, Unanswered
+from workbench.engine.fitting import Machine, shape_of_folder, tokens_of_rows, with_checkpointing
 from workbench.engine.generation import Sampling, generate, kept_random_numbers
 from workbench.engine.hardware import memory, physical_cores
-from workbench.engine.plan import EVALUATION_ROWS, kept_back, memory_estimate, plan_of, plan_steps
+from workbench.engine.plan import EVALUATION_ROWS, kept_back, plan_of, plan_steps
 from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
@@ -222,7 +223,7 @@ def _build(
         dtype=dtype,
         plan=plan,
         evaluates=bool(eval_rows),
-        checkpointing=_needs_checkpointing(config, model, dtype),
+        checkpointing=_checkpointing(job, model, place),
     )
     set_seed(config.optimization.seed)  # the adapter's first weights are random
     parts = Parts(
@@ -302,17 +303,13 @@ def adapter_config(config: RunConfig, left_out: list[str] | None = None) -> Any:
     )
 
 
-def _needs_checkpointing(config: RunConfig, model: Any, dtype: str) -> bool:
-    """Whether memory would not suffice without: only then the quarter of speed that it costs is paid."""
-    longest = config.data.max_length * config.optimization.batch_size
-    needed = memory_estimate(
-        config,
-        sum(weight.numel() for weight in model.parameters()),
-        bf16=dtype != "fp32",
-        tokens_per_batch=longest,
-        width=model.config.get_text_config().hidden_size,
-    )
-    return needed > 0.9 * memory().total
+def _checkpointing(job: TrainingJob, model: Any, place: tuple[str, str]) -> bool:
+    """Whether `auto` has to be on: only where memory would not suffice without, the quarter of speed that it costs is paid."""
+    device, dtype = place
+    shape = shape_of_folder(job.base, sum(weight.numel() for weight in model.parameters()))
+    machine = Machine(device, dtype != "fp32", memory())
+    settled = with_checkpointing(shape, job.config, machine, tokens_of_rows(job.config, job.examples))
+    return settled.precision.activation_checkpointing == "on"
 
 
 def _weights_dtype(config: RunConfig, dtype: str) -> str:

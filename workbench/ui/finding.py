@@ -13,6 +13,7 @@ import gradio as gr
 from workbench.config.text import Text
 from workbench.engine.offers import Offer
 from workbench.ui import html
+from workbench.ui.fits import badge, fit_of_offer, way_of_training
 from workbench.ui.jobs import DOWNLOAD, course
 from workbench.ui.shell import Shell, press
 from workbench.ui.tabtools import TOLD, panel
@@ -108,25 +109,27 @@ class Finder:
         use.click(shell.safe(choose), [kind, address], said, **TOLD)
         keep.click(shell.safe(take), token, [token, kept], **TOLD)
 
-    def bind(self, again: Callable[[gr.Request], list[Any]], outputs_again: list[Any]) -> None:
+    def bind(self, again: Callable[[Any, gr.Request], list[Any]], outputs_again: list[Any]) -> None:
         """React.
 
         Args:
-            again: makes what has changed on the tab when a model has come, for `outputs_again`; no choice is part of it.
+            again: makes what has changed on the tab when a model has come, for `outputs_again`; no choice is part of it. It
+                is given what the browser remembers of the form.
         """
         shell = self._shell
         found = gr.State([])
 
-        def look(words: str, request: gr.Request) -> Any:
-            lang = shell.lang(request)
+        def look(words: str, kept: Any, request: gr.Request) -> Any:
+            lang, way = shell.lang(request), way_of_training(kept)
             offers = shell.engine.offers(words)
-            choices = [(card_of(offer, lang), offer.repo_id) for offer in offers]
+            choices = [(card_of(offer, fit_of_offer(shell, way, offer), lang), offer.repo_id) for offer in offers]
             about = "" if offers else html.note(_NONE.to(lang))
             return gr.Radio(choices=choices, value=None), offers, about, gr.Button(interactive=False)
 
-        def choose(repo_id: str, offers: list[Offer], request: gr.Request) -> Any:
+        def choose(repo_id: str, offers: list[Offer], kept: Any, request: gr.Request) -> Any:
             offer = next((offer for offer in offers if offer.repo_id == repo_id), None)
-            return _about(offer, shell.engine.source(), shell.lang(request)) if offer else "", gr.Button(
+            fit = fit_of_offer(shell, way_of_training(kept), offer) if offer else None
+            return _about(offer, fit, shell.engine.source(), shell.lang(request)) if offer else "", gr.Button(
                 interactive=offer is not None
             )
 
@@ -134,23 +137,23 @@ class Finder:
             shell.engine.download(repo_id)
             return self._jobs(shell.lang(request)), ""
 
-        def changed(seen: str, request: gr.Request) -> Any:
+        def changed(seen: str, kept: Any, request: gr.Request) -> Any:
             jobs = [job for job in shell.engine.jobs() if job.kind == DOWNLOAD]
             now = " ".join(f"{job.id} {job.status} {job.dismissed}" for job in jobs)
             if now == seen:
                 return gr.skip()
-            return [self._jobs(shell.lang(request)), now, *again(request)]
+            return [self._jobs(shell.lang(request)), now, *again(kept, request)]
 
         outputs = [self.results, found, self.about, self.download]
-        shell.page.load(shell.safe(_first(look)), None, outputs, queue=False, show_progress="hidden")
-        gr.on([self.search.click, self.words.submit], shell.safe(look), self.words, outputs, **TOLD)
-        self.results.input(shell.safe(choose), [self.results, found], [self.about, self.download], **TOLD)
+        shell.page.load(shell.safe(_first(look)), shell.form, outputs, queue=False, show_progress="hidden")
+        gr.on([self.search.click, self.words.submit], shell.safe(look), [self.words, shell.form], outputs, **TOLD)
+        self.results.input(shell.safe(choose), [self.results, found, shell.form], [self.about, self.download], **TOLD)
         # What a click shows may come later than what a tick showed after it: `seen` is emptied, and the tick looks again.
         begun = self.download.click(shell.safe(begin), self.results, [self.progress, self.seen], **TOLD)
         begun.then(None, None, None, js=press(shell.beat))
         # A model that has come may be the one that the form on the Train tab waits for.
         self.progress.change(None, None, None, js="() => { document.querySelector('button#train-look')?.click() }")
-        shell.on_tick(changed, [self.seen], [self.progress, self.seen, *outputs_again])
+        shell.on_tick(changed, [self.seen, shell.form], [self.progress, self.seen, *outputs_again])
 
     def _jobs(self, lang: str) -> html.Markup:
         """The bars of downloads that run or wait, and what became of the last ones."""
@@ -159,24 +162,26 @@ class Finder:
 
 
 def _first(look: Any) -> Any:
-    def first(request: gr.Request) -> Any:
-        return look("", request)
+    def first(kept: Any, request: gr.Request) -> Any:
+        return look("", kept, request)
 
     return first
 
 
-def card_of(offer: Offer, lang: str) -> str:
-    """Name, size and licence, on three lines; the style sheet makes a card of them."""
+def card_of(offer: Offer, fit: Any, lang: str) -> str:
+    """Name, size, licence and whether it fits, on three lines; the style sheet makes a card of them."""
     size = [html.amount(offer.parameters) if offer.parameters else "", html.size(offer.bytes) if offer.bytes else ""]
     if offer.downloads:
         size.append(_DOWNLOADS.with_(count=html.amount(offer.downloads)).to(lang))
-    facts = [offer.licence or "", Text("on request", "需申请").to(lang) if offer.gated else ""]
+    facts = [badge(fit, lang), offer.licence or "", Text("on request", "需申请").to(lang) if offer.gated else ""]
     return "\n".join([offer.title, " · ".join(filter(None, size)), " · ".join(filter(None, facts))])
 
 
-def _about(offer: Offer, source: Any, lang: str) -> html.Markup:
+def _about(offer: Offer, fit: Any, source: Any, lang: str) -> html.Markup:
     page = source.page(offer.repo_id)
     parts = [html.note(offer.about.to(lang))] if offer.about.to(lang) else []
+    if fit is not None:
+        parts.append(html.note(fit.reason.to(lang)))
     if offer.gated:
         parts.append(html.note(_GATED.to(lang)))
     parts.append(html.note(html.linked(_PAGE.with_(url=page).to(lang))))

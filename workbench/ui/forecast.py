@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.config.text import Text
+from workbench.engine.fitting import TOO_LARGE
 from workbench.ui import html
+from workbench.ui.fits import memory_bar
 
 _BEFORE = Text("Before you start", "开始之前")
 _KEPT = Text("Rows kept for evaluation", "留作评估的样本")
 _UNKNOWN_TIME = Text("not known yet on this computer", "这台电脑上暂时还不知道")
 _MEMORY_SHORT = Text(
-    "This needs more memory than there is. Halve the batch size or the longest row, or take a smaller model.",
-    "所需内存超过了现有内存。请把批大小或最大长度减半，或换小一点的模型。",
+    "This needs more memory than there is. {way_on}",
+    "所需内存超过了现有内存。{way_on}",
 )
+_LOWER = Text("The buttons below lower it.", "下面的按钮可以减少占用。")
+_SMALLER = Text("Take a smaller model.", "请换小一点的模型。")
 _WHY = Text("{line} The Data tab says why.", "{line}原因见“数据”页。")
 _DISK_SHORT = Text("There is not enough room on the disk for this run.", "磁盘空间不够进行这次运行。")
 
@@ -30,11 +34,12 @@ def forecast_card(forecast: Any, overlap: Sequence[Text], lang: str, unused: Seq
     time = html.duration(forecast.seconds) if forecast.seconds is not None else _UNKNOWN_TIME
     about = Text("about {time}", "约 {time}").with_(time=time) if forecast.seconds is not None else time
     of = Text("about {need} of {all}", "约 {need}，共 {all}")
+    fit = forecast.fit
     rows = [
         (Text("Time", "时间"), about.to(lang)),
         (
             Text("Memory", "内存"),
-            of.with_(need=html.size(forecast.memory_bytes), all=html.size(forecast.memory_total)).to(lang),
+            of.with_(need=html.size(fit.peak_bytes), all=html.size(fit.available_bytes)).to(lang),
         ),
         (Text("Steps", "步数"), f"{forecast.steps:,}"),
         (Text("Rows learned", "用于学习的样本"), f"{forecast.rows:,}"),
@@ -47,10 +52,12 @@ def forecast_card(forecast: Any, overlap: Sequence[Text], lang: str, unused: Seq
         ),
     ]
     warnings = list(overlap)
-    if forecast.memory_bytes > forecast.memory_total:
-        warnings.append(_MEMORY_SHORT)
+    if fit.kind == TOO_LARGE:
+        warnings.append(_MEMORY_SHORT.with_(way_on=_LOWER if fit.changes else _SMALLER))
     if forecast.disk_bytes > forecast.free_disk_bytes:
         warnings.append(_DISK_SHORT)
     said = [html.Markup(f'<p class="problem">{html.esc(warning.to(lang))}</p>') for warning in warnings]
     said += [html.note(_WHY.with_(line=line).to(lang)) for line in unused]
-    return html.card(_BEFORE.to(lang), html.facts((label.to(lang), value) for label, value in rows), *said)
+    return html.card(
+        _BEFORE.to(lang), html.facts((label.to(lang), value) for label, value in rows), memory_bar(fit, lang), *said
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +18,11 @@ import gradio as gr
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump
-from workbench.config.run import RunConfig
+from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, listed
-from workbench.engine.draft import DATA, KIND, MODEL, Draft
+from workbench.engine.draft import DATA, KIND, MODEL, Draft, copied
 from workbench.ui import html, presetlist, suited, summary
+from workbench.ui.fits import Advice
 from workbench.ui.forecast import forecast_card
 from workbench.ui.form import BY_NAME, Form, show_value
 from workbench.ui.shell import QUIET, Shell, made_html, press
@@ -63,6 +64,7 @@ class _Part:
     form: Form
     preset: gr.Dropdown
     card: gr.HTML
+    advice: Advice
     yaml: gr.Textbox
     shown: gr.State
     note: gr.HTML
@@ -122,10 +124,11 @@ def build(shell: Shell) -> None:
                 )  # fmt: skip
         with gr.Column(scale=2, min_width=280, elem_classes="side"):
             card = made_html(elem_id="train-forecast")
+            advice = Advice(shell)
             waits = made_html(elem_id="train-waits")
             start = gr.Button(shell.text(START), variant="primary", size="lg", elem_id="train-start")
     part = _Part(
-        form, preset, card, yaml, shown, note, reset, start, *(gr.Textbox("", visible=False) for _ in range(2))
+        form, preset, card, advice, yaml, shown, note, reset, start, *(gr.Textbox("", visible=False) for _ in range(2))
     )
     shell.shared["train.start_button"] = start
     _react(shell, part)
@@ -163,6 +166,7 @@ def _react(shell: Shell, part: _Part) -> None:
     asked = [part.draft, *given]
     edited = form.on_edit(shell.safe(check), asked, looks, also=[again.click], trigger_mode="always_last", **QUIET)
     edited.then(shell.safe(keep), formed, kept, **QUIET)
+    _advise(shell, part, edited, seen)
     _bind_preset(shell, part, seen)
     kind, groups = form.field(KIND).widget, list(form.method_groups.values())
     if groups:
@@ -179,6 +183,32 @@ def _react(shell: Shell, part: _Part) -> None:
     shell.shared["train.begin"], shell.shared["train.check"] = (begin, meant, started), (check, asked, looks)
     shell.shared["train.form"], shell.shared["train.preset"], shell.shared["train.parts"] = form, part.preset, part
     shell.shared["train.seen"] = seen
+
+
+def _advise(shell: Shell, part: _Part, edited: Any, seen: Any) -> None:
+    """What would make a run fit that does not, as buttons: after each look at the form, and when one is pressed."""
+
+    def offered(draft: str, *values: Any, request: gr.Request) -> Any:
+        if not draft:  # the form does not yet show what the browser remembers
+            return gr.skip()
+        try:
+            config = RunConfig.parse(part.form.read(values))
+        except WorkbenchError:
+            config = None
+        return part.advice.shown(config, shell.lang(request))
+
+    def take(
+        change: Callable[[RunConfig], dict[str, Any]], filled: str, preset: str, *values: Any, request: gr.Request
+    ) -> Any:
+        draft = part.read(filled, preset, values)
+        nested = copied(draft.values)
+        for path, value in change(RunConfig.parse(nested)).items():
+            put(nested, path, value)
+        return part.show(replace(draft, values=nested), shell.lang(request), values)
+
+    edited.then(shell.safe(offered), [part.draft, *part.form.inputs], part.advice.buttons, **QUIET)
+    for click in part.advice.bind(take, part.everything, part.everything):
+        seen(click)
 
 
 def _new_click() -> str:
