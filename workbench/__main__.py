@@ -168,6 +168,15 @@ def _models(models: Parser) -> None:
     text = Text("a repository's id or address, or a recommended model's id", "仓库 ID 或网址，或推荐模型的 ID")
     about = Text("download a model; what has come is kept", "下载模型；中断后已下载的部分会保留")
     add("download", about).add("repository", metavar="ID", help=text)
+    fit = add(
+        "fit",
+        Text("whether training a model fits this computer, and what would", "这台电脑能否训练某个模型，怎样才能放得下"),
+    )
+    fit.add(
+        "model", metavar="MODEL", help=Text("a model that is here, or one to download", "本机的模型，或可下载的模型")
+    )
+    text = Text("a setting, such as adapter.kind=none", "一项设置，例如 adapter.kind=none")
+    fit.add("overrides", nargs="*", default=[], metavar="section.key=value", help=text)
     text = Text("the model's id", "模型的 ID")
     delete = Text(
         "remove a model's folder; one that was added is only forgotten", "删除模型文件夹；添加的模型只会移出列表"

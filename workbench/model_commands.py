@@ -6,18 +6,27 @@ import argparse
 
 from workbench.commands import Result, delete
 from workbench.config.disk import disk_errors
+from workbench.config.presets import with_overrides
+from workbench.config.run import RunConfig
 from workbench.config.text import Text, size
 from workbench.engine import Engine
+from workbench.engine.fitting import FITS, TOO_LARGE, disk_bytes
+from workbench.engine.memory import PARTS
 from workbench.job_commands import carried_out
+
+_DISK = Text("On disk about {size} for checkpoints and the result.", "检查点和结果约占磁盘 {size}。")
+_TIME = Text("About {minutes} minutes.", "约 {minutes} 分钟。")
 
 
 def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
-    """List the base models, search for others, download one, add a folder that lies elsewhere, or delete one."""
+    """List the base models, search for others, say whether one fits, download one, add a folder that lies elsewhere, or delete one."""
     if options.action == "delete":
         return delete(options, options.model, lambda engine: engine.delete_model(options.model))
     if options.action == "download":
         return _download(options, lang)
     engine = Engine(options.home, allow_paths=True, read_only=True)
+    if options.action == "fit":
+        return _fit(engine, options, lang)
     if options.action == "search":
         return _search(engine, options, lang)
     if options.action == "add":
@@ -50,6 +59,36 @@ def _search(engine: Engine, options: argparse.Namespace, lang: str) -> tuple[Res
         ]
         rows.append("  ".join([one.repo_id, *filter(None, facts)]))
     return Result({"models": data}, "\n".join(rows)), 0
+
+
+def _fit(engine: Engine, options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Memory, part by part, disk, and time where data is named and like runs were, of training a model in this way."""
+    config = RunConfig.parse(with_overrides({"model": {"base": options.model}}, options.overrides))
+    shape = engine.shape(options.model)
+    fit, seconds = engine.memory_fit(config, shape, config.data.max_length), None
+    if any(word.startswith("data.train=") for word in options.overrides):
+        expected = engine.forecast(config)
+        fit, seconds = expected.fit, expected.seconds
+    disk = disk_bytes(shape, config)
+    parts = {name: size_ for name, size_ in fit.parts.items() if size_}
+    data = {
+        "fits": fit.kind != TOO_LARGE, "verdict": fit.kind, "peak_bytes": fit.peak_bytes,
+        "available_bytes": fit.available_bytes, "parts": parts, "parameters": shape.parameters, "disk_bytes": disk,
+        "seconds": seconds,
+        "advice": [
+            {"path": one.path, "value": one.value, "text": one.text.to(lang), "saved_bytes": one.saved_bytes,
+             "peak_bytes": one.peak_bytes} for one in fit.changes
+        ],
+    }  # fmt: skip
+    rows = [fit.reason.to(lang)]
+    rows += [
+        f"  {size(count):>8}  {PARTS[name].to(lang)}" for name, count in sorted(parts.items(), key=lambda p: -p[1])
+    ]
+    rows.append(_DISK.with_(size=size(disk)).to(lang))
+    rows += [_TIME.with_(minutes=f"{seconds / 60:.1f}").to(lang)] if seconds is not None else []
+    if fit.kind != FITS:
+        rows += [f"  {one.path}={one.value}  -{size(one.saved_bytes)}  {one.text.to(lang)}" for one in fit.changes]
+    return Result(data, "\n".join(rows)), 0 if fit.kind != TOO_LARGE else 1
 
 
 def _download(options: argparse.Namespace, lang: str) -> tuple[Result, int]:

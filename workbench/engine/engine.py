@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.data.turns import Message
@@ -20,6 +21,7 @@ from workbench.engine.board import Board, failure
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
 from workbench.engine.events import last_step
+from workbench.engine.fitting import shape_of_folder
 from workbench.engine.hardware import memory
 from workbench.engine.job_store import JobStore
 from workbench.engine.job_views import JobView, JobViews
@@ -35,6 +37,7 @@ from workbench.hub import Reachable, Source, Tokens, make_source, reachable, rea
 from workbench.hub.push import PushPlan
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
+from workbench.models.shape import Shape
 
 CLICKS_KEPT = 256  # the newest Starts that are known again
 SAVE_SECONDS = 60.0  # how long closing waits for a running training to save itself
@@ -246,6 +249,20 @@ class Engine(Looking):
         if not words.strip():
             return offers.recommended(self.source())
         return offers.found(self._tools.source, words, self.tokens.current())
+
+    def shape(self, model: str) -> Shape:
+        """The shape of a model, wherever it is: here, recommended, or at the source, which is asked for its config.json.
+
+        Raises:
+            WorkbenchError: there is no such model.
+        """
+        try:
+            info = self.models.resolve(model, self.allow_paths)
+        except WorkbenchError as error:
+            if error.code != "unknown_model" or not offers.can_come(model):
+                raise
+            return offers.shape_named(self._tools.source, model, self.tokens.current())
+        return shape_of_folder(info.folder, info.parameters)
 
     def download(self, repository: str) -> str:
         """Queue the download of a model: a repository's id or address, or a recommended model's id; the job's id.

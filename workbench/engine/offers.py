@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
 from workbench.engine.fitting import guessed_shape
-from workbench.hub import Found, Source, Token, check_id, search
+from workbench.hub import Found, Source, Token, check_id, plan, search
 from workbench.models.curated import CuratedModel, curated_models
 from workbench.models.shape import Shape, shape_of
 
@@ -88,6 +88,20 @@ def request_for(source: Source, repository: str) -> dict[str, str | None]:
                 )
             return {"repo_id": there, "model_id": model.id}
     return {"repo_id": check_id(repository, source), "model_id": None}
+
+
+def shape_named(source: Source, name: str, token: Token | None) -> Shape:
+    """The shape of a model that is not here: a recommended one's, else as its config.json at the source says.
+
+    Raises:
+        WorkbenchError: there is none of this name, it can't be trained here, or the source does not answer.
+    """
+    for model in curated_models():
+        if name in (model.id, model.repository, model.modelscope):
+            shape = shape_of(model.config())
+            return shape or guessed_shape(model.parameters)
+    found = plan(source, check_id(name, source), token=token)
+    return shape_of(found.config) or guessed_shape(found.parameters or found.bytes / 2)
 
 
 def can_come(name: str) -> bool:
