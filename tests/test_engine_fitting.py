@@ -44,7 +44,7 @@ def test_the_verdict_follows_the_memory_there_is() -> None:
     assert on < need
     assert fit(on * 1.1).kind == TIGHT and fit(on * 0.9).kind == TOO_LARGE
     said = fit(on * 0.5).reason
-    assert "a card" in said.to("en") and "而 a card 只有" in said.to("zh")
+    assert "a card" in said.to("en") and "而a card只有" in said.to("zh")
 
 
 def test_checkpointing_is_on_by_itself_only_where_it_is_needed() -> None:

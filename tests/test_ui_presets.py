@@ -71,7 +71,7 @@ def test_fp16_needs_a_card_and_too_little_memory_is_said_with_both_numbers() -> 
     full = RunConfig().changed({"model.base": "m", "adapter.kind": "none"})
     short = suits(full, [model("m", 9e8)], Memory("CPU", 0, 8_000_000_000), card=False)
     assert short.group == CARD
-    said = re.fullmatch(r"Takes about ([\d.]+) GB, but CPU has 8\.0 GB\.", short.reason.to("en"))
+    said = re.fullmatch(r"Takes about ([\d.]+) GB of memory, but this computer has 8\.0 GB\.", short.reason.to("en"))
     assert said and 16 * 0.9 < float(said[1]) < 24  # weights, gradients and two moments in 32 bits are 14.4
     assert said[1] in short.reason.to("zh") and "8.0 GB" in short.reason.to("zh")
 

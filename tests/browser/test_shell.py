@@ -133,7 +133,7 @@ def test_the_switch_turns_the_whole_page_chinese_and_loses_nothing_typed(double:
             said for said in page.evaluate(WORDS)
             if re.search("[A-Za-z]{3}", said) and not re.search("[\u4e00-\u9fff]", said)
         }  # fmt: skip
-    cards = {card_of(offer, "zh") for offer in double.engine.offers()}  # a name, sizes, a licence
+    cards = {card_of(offer, None, "zh") for offer in double.engine.offers()}  # a name, sizes, a licence
     left = {said for said in english - cards if not re.fullmatch(f"{NAMES}|{ENGLISH_ROWS}", said)}
     assert left == set()
 

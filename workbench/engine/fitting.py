@@ -58,8 +58,8 @@ class MemoryFit:
     @property
     def reason(self) -> Text:
         """Why, in a sentence."""
-        room = {"need": size(self.peak_bytes), "room": size(self.available_bytes), "device": self.device}
-        return _REASONS[self.kind].with_(**room)
+        holder = _COMPUTER if self.device == "CPU" else self.device
+        return _REASONS[self.kind].with_(need=size(self.peak_bytes), room=size(self.available_bytes), holder=holder)
 
     @property
     def enough(self) -> tuple[Change, ...]:
@@ -145,11 +145,14 @@ def text_tokens(row: dict[str, Any]) -> float:
     return chinese + (len(text) - chinese) / 4.0
 
 
+_COMPUTER = Text("this computer", "这台电脑")
 _REASONS = {
-    FITS: Text("Takes about {need} of the {room} of {device}.", "约需 {need}，{device} 共 {room}。"),
+    FITS: Text("Takes about {need} of memory; {holder} has {room}.", "约需 {need} 内存，{holder}共 {room}。"),
     TIGHT: Text(
-        "Takes about {need} of the {room} of {device}: close other programs first.",
-        "约需 {need}，{device} 共 {room}：请先关闭其他程序。",
+        "Takes about {need} of memory; {holder} has {room}: close other programs first.",
+        "约需 {need} 内存，{holder}共 {room}：请先关闭其他程序。",
     ),
-    TOO_LARGE: Text("Takes about {need}, but {device} has {room}.", "约需 {need}，而 {device} 只有 {room}。"),
+    TOO_LARGE: Text(
+        "Takes about {need} of memory, but {holder} has {room}.", "约需 {need} 内存，而{holder}只有 {room}。"
+    ),
 }

@@ -23,7 +23,7 @@ BADGES = {
 }
 STYLES = {FITS: "", TIGHT: "tight", TOO_LARGE: "no"}
 _BUTTONS = 4  # ways that are offered at once
-_SEEN = 0.02  # of the bar, below which a part has no room in it
+_SEEN = 0.004  # of the bar, below which a part has no room in it
 _PARTS = Text("What the memory is for", "内存用在哪里")
 _SAVES = Text("{what} Saves {size}.", "{what}可省 {size}。")
 
