@@ -16,7 +16,7 @@ from tests.browser.traffic import settled
 from tests.hub import Fault, Hub, online_process
 from tests.tiny_models import make_base
 
-REPO, NAME = "ann/tea-house-tiny", "tea-house-tiny"
+REPO, NAME, HUGE = "ann/tea-house-tiny", "tea-house-tiny", "ann/tea-house-huge"
 TOKEN = "hf_" + "pLaNtEdToKeN" * 2 + "0123456789"
 WIDTHS = (1280, 390)
 SAYS = "([place, words]) => document.querySelector(place)?.innerText.includes(words)"
@@ -32,6 +32,7 @@ class Words:
     cancelled: str
     here: str
     fits: str
+    too_large: str
     steps: str
     finished: str
     private: str
@@ -40,22 +41,29 @@ class Words:
 
 WORDS = {
     "en": Words(
-        "is used until this program ends", "stopped", "is here now", "can be trained here", "Steps", "Finished",
-        "only its owner sees it", "It is uploaded",
+        "is used until this program ends", "stopped", "is here now", "can be trained here", "too large to train here",
+        "Steps", "Finished", "only its owner sees it", "It is uploaded",
     ),
-    "zh": Words("令牌已启用", "已停止", "已下载完成", "可在此训练", "步数", "已完成", "只有所有者可见", "已上传"),
+    "zh": Words("令牌已启用", "已停止", "已下载完成", "可在此训练", "太大，无法在此训练", "步数", "已完成", "只有所有者可见", "已上传"),
 }  # fmt: skip
+
+
+def weights(count: int) -> dict[str, Any]:
+    """What a Hub says of a model's size."""
+    return {"total": count, "parameters": {"F32": count}}
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    """A Hub with two models, one of which is a real one whose weights lie in several files."""
+    """A Hub with three models, one of which is a real one whose weights lie in several files."""
     folder = make_base(tmp_path / "made", shard="100KB")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1024}))  # room for real rows
     about: dict[str, Any] = {"tags": ["safetensors"], "pipeline_tag": "text-generation", "license": "mit"}
     with Hub() as hub:
-        hub.add(REPO, {path.name: path.read_bytes() for path in folder.iterdir()}, downloads=12_000, **about)
+        files: dict[str, bytes | str] = {path.name: path.read_bytes() for path in folder.iterdir()}
+        hub.add(REPO, files, downloads=12_000, safetensors=weights(91_000), **about)
+        hub.add(HUGE, {}, safetensors=weights(10**12), **about)
         hub.add("ben/coffee-house", {}, **about)
         hub.account("ben", token=TOKEN)
         yield hub
@@ -110,8 +118,11 @@ class Road:
             self.page.wait_for_selector("#find-results label")
         type_into(self.page, "#find-words :is(input, textarea)", "tea house")
         self.page.click("#find-search")
-        self.page.wait_for_function("() => document.querySelectorAll('#find-results label').length === 1")
-        self.page.click(f"#find-results label:has-text('{REPO}')")
+        self.page.wait_for_function("() => document.querySelectorAll('#find-results label').length === 2")
+        assert self.words.too_large in self.page.inner_text(f"#find-results label:has-text('{HUGE}')")
+        found = self.page.locator(f"#find-results label:has-text('{REPO}')")
+        assert self.words.fits in found.inner_text()
+        found.click()
         self.page.wait_for_selector("#find-download:not([disabled])")
         self.says("#find-about", REPO)
 
@@ -142,7 +153,9 @@ class Road:
 
     def choose(self) -> None:
         """The model is in the list of those on this computer; take it as the base."""
-        self.page.click(f"#model-choice label:has-text('{NAME}')")
+        here = self.page.locator(f"#model-choice label:has-text('{NAME}')")
+        assert self.words.fits in here.inner_text()
+        here.click()
         self.says("#model-about", NAME)
         self.looks_right("chosen")
 
