@@ -210,7 +210,7 @@ def test_the_command_line_deletes_beside_the_page_what_no_run_of_that_needs(
     said = say(command, "delete", name, "--home", home, "--json")
     assert said.code == 2 and engine.run(run).name in said.data["error"]["message"]
     engine.store.update(run, status="stopped")
-    assert say(command, "delete", name, "--home", home, "--json").data == {"deleted": name}
+    assert say(command, "delete", name, "--home", home, "--json").data["deleted"] == name
     assert not (home / ("models" if command == "models" else "datasets") / name).exists()
 
 

@@ -33,7 +33,7 @@ def test_each_choice_lists_the_models_once_and_no_edit_of_the_form_lists_them_fo
     listed, real = [], engine.models.list
     monkeypatch.setattr(engine.models, "list", lambda: listed.append(1) or real())
     (show,) = handlers(page, ("model-again", "click"))
-    choice, _, whole, cards, *_ = show("qwen3-0.6b", {}, request=Asked())
+    choice, _, _, _, whole, cards, *_ = show("qwen3-0.6b", {}, request=Asked())
     assert choice.value == "qwen3-0.6b" and "old-model" in cards and whole.visible and len(listed) == 1
     del listed[:]
     draft = suited.first_draft(engine, "qwen3-0.6b", "pirate-voice", "en")

@@ -27,6 +27,7 @@ from workbench.data.columns import Column
 from workbench.data.tokens import Piece
 from workbench.engine.fitting import Machine, MemoryFit, guessed_shape, memory_fit
 from workbench.engine.hardware import Memory
+from workbench.engine.keeping import Keep, keep
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
 from workbench.engine.suitability import Fit, suits
@@ -113,6 +114,10 @@ class FakeEngine(FakeJobs):
     def preset_fits(self) -> dict[str, Fit]:
         """The same for each preset."""
         return {preset.id: self.fit(preset.config()) for preset in self.presets()}
+
+    def keep(self, model: Any) -> Keep:
+        """As with the engine."""
+        return keep(model, self.runs())
 
     def read(self, dataset_id: str) -> dict[str, Any]:
         """A data set without a model."""

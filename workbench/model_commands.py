@@ -11,9 +11,16 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text, size
 from workbench.engine import Engine
 from workbench.engine.fitting import FITS, TOO_LARGE, disk_bytes
+from workbench.engine.keeping import Keep, folder_bytes
 from workbench.engine.memory import PARTS
 from workbench.job_commands import carried_out
 
+_USED = Text("{count} runs, the last on {day}", "{count} 次运行，最近 {day}")
+_FREED = Text("{model} was deleted; {size} are free again.", "已删除 {model}，释放 {size}。")
+_BUILT_ON = Text(
+    "These runs were built on it and can't be resumed, talked to or merged without it: {runs}.",
+    "以下运行以它为基座，没有它将无法继续、对话或合并：{runs}。",
+)
 _DISK = Text("On disk about {size} for checkpoints and the result.", "检查点和结果约占磁盘 {size}。")
 _TIME = Text("About {minutes} minutes.", "约 {minutes} 分钟。")
 
@@ -21,7 +28,7 @@ _TIME = Text("About {minutes} minutes.", "约 {minutes} 分钟。")
 def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """List the base models, search for others, say whether one fits, download one, add a folder that lies elsewhere, or delete one."""
     if options.action == "delete":
-        return delete(options, options.model, lambda engine: engine.delete_model(options.model))
+        return _delete(options, lang)
     if options.action == "download":
         return _download(options, lang)
     engine = Engine(options.home, allow_paths=True, read_only=True)
@@ -37,9 +44,30 @@ def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     rows, data = [], []
     for model in found:
         problem = model.problem.to(lang) if model.problem else None
-        rows.append(f"{model.id}  {model.name.to(lang)}  {problem or f'{model.parameters / 1e6:.1f} M'}")
-        data.append({"id": model.id, "folder": str(model.folder), "parameters": model.parameters, "problem": problem})
+        kept = engine.keep(model)
+        facts = [problem or f"{model.parameters / 1e6:.1f} M", size(folder_bytes(model.folder))]
+        facts += [_USED.with_(count=len(kept.runs), day=kept.last_used[:10]).to(lang)] if kept.last_used else []
+        rows.append("  ".join([model.id, model.name.to(lang), *facts]))
+        data.append(
+            {"id": model.id, "folder": str(model.folder), "parameters": model.parameters, "problem": problem,
+             "bytes": folder_bytes(model.folder), "runs": list(kept.runs), "last_used": kept.last_used}
+        )  # fmt: skip
     return Result({"models": data}, "\n".join(rows)), 0
+
+
+def _delete(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Remove a model, and say what that freed and which runs built on it."""
+    kept: list[Keep] = []
+
+    def remove(engine: Engine) -> None:
+        kept.extend(engine.keep(model) for model in engine.models.list() if model.id == options.model)
+        engine.delete_model(options.model)
+
+    done, code = delete(options, options.model, remove)
+    frees, runs = (kept[0].frees, list(kept[0].runs)) if kept else (0, [])
+    said = [_FREED.with_(model=options.model, size=size(frees)).to(lang)]
+    said += [_BUILT_ON.with_(runs=", ".join(runs)).to(lang)] if runs else []
+    return Result({**done.data, "freed_bytes": frees, "runs": runs}, "\n".join(said)), code
 
 
 def _search(engine: Engine, options: argparse.Namespace, lang: str) -> tuple[Result, int]:

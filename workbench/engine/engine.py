@@ -26,6 +26,7 @@ from workbench.engine.hardware import memory
 from workbench.engine.job_store import JobStore
 from workbench.engine.job_views import JobView, JobViews
 from workbench.engine.jobs.base import Tools
+from workbench.engine.keeping import made_models
 from workbench.engine.lease import Lease
 from workbench.engine.looking import Looking
 from workbench.engine.needs import Needs
@@ -60,9 +61,9 @@ class Engine(Looking):
         self.allow_paths = allow_paths
         self._owners = Owners(self.home)
         alone = not read_only and self._owners.enter()
-        self.models = ModelCatalog(self.home)
-        self.data = DataLibrary(self.home)
         self.store = RunStore(self.home / "runs", self._owners, read_only=read_only)
+        self.models = ModelCatalog(self.home, made=lambda: made_models(self.store))
+        self.data = DataLibrary(self.home)
         jobs = JobStore(self.home / "jobs", self._owners, read_only=read_only)
         self._lease, self._desk = Lease(self.home / FOLDER), Desk()
         self._chats = Chats(self._lease, self._desk)

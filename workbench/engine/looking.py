@@ -13,11 +13,12 @@ from workbench.data.library import DataLibrary
 from workbench.engine import checks, findings, takeaway, views
 from workbench.engine.fitting import USUAL_ROW, MemoryFit, memory_fit, shape_of_folder, this_machine
 from workbench.engine.hardware import has_card, memory
+from workbench.engine.keeping import Keep, keep
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
 from workbench.engine.runs import RunStore
 from workbench.engine.suitability import Fit, suits
-from workbench.models.catalog import ModelCatalog
+from workbench.models.catalog import ModelCatalog, ModelInfo
 from workbench.models.generation_settings import read_generation_settings
 from workbench.models.shape import Shape
 
@@ -81,6 +82,10 @@ class Looking:
     def coloured(self, dataset_id: str, row: int, model_id: str, max_length: int, learn: str) -> list[Any]:
         """One row as the model sees it: pieces of text, each learned or not, cut off or not."""
         return self._views.coloured(dataset_id, row, model_id, max_length, learn, allow_paths=self.allow_paths)
+
+    def keep(self, model: ModelInfo) -> Keep:
+        """Which runs build on a model that is here, when one last did, and what deleting it frees."""
+        return keep(model, self.store.all())
 
     # Runs
 

@@ -53,6 +53,10 @@ class Needs:
             raise _in_use(Text("“{job}” still needs this run", "“{job}”还需要这个运行"), job)
         if run_id == self._board.current:
             raise still_active()
+        folder = self._store.path(run_id)
+        for run in self._active():  # what it made may be the base of another one
+            if run.id != run_id and _holds(folder, self._bases(run)):
+                raise _needed(Text("the run {run} builds on this one", "运行“{run}”以这个运行的结果为基座"), run)
 
     def _active(self) -> Iterator[RunRecord]:
         return (run for run in self._store.all() if run.active or run.id == self._board.current)

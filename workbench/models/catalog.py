@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from workbench.config.disk import (
     FILE,
     FOLDER,
     LEFT_SECONDS,
+    MADE,
     disk_errors,
     hide,
     real_place,
@@ -56,8 +58,17 @@ class ModelInfo:
     shipped: bool
     has_template: bool
     dtype: str = ""  # of the stored weights: fp32, bf16, fp16, ...
-    place: str = FOLDER  # what `delete` takes away: FOLDER, ENTRY or FILE
+    place: str = FOLDER  # what `delete` takes away: FOLDER, ENTRY or FILE; MADE: nothing, it belongs to a run
     problem: WorkbenchError | None = None
+
+
+@dataclass(frozen=True)
+class MadeModel:
+    """A model that a run made and that lies in its folder: a base for other runs, and deleted with its run."""
+
+    folder: Path
+    name: Text
+    run: str  # the run's name
 
 
 class ModelCatalog:
@@ -66,17 +77,28 @@ class ModelCatalog:
     Args:
         home: the workbench's home; models are `home/models/<id>/`, links are `home/models/<id>.json`.
         shipped: the starter model's folder; another one in tests.
+        made: what runs made, by id; asked each time.
     """
 
-    def __init__(self, home: Path, shipped: Path = _STARTER_FOLDER) -> None:
+    def __init__(
+        self,
+        home: Path,
+        shipped: Path = _STARTER_FOLDER,
+        made: Callable[[], Mapping[str, MadeModel]] = dict,
+    ) -> None:
         self._folder = Path(home) / "models"
         self._shipped = Path(shipped)
+        self._made = made
         self._unchanged = UnchangedFolders()
 
     def list(self) -> list[ModelInfo]:
         """All models, the shipped one first, unusable ones with their problem."""
         shipped = {STARTER: self._shipped} if self._shipped.is_dir() else {}
-        return [self._describe(name, path) for name, path in (shipped | self._own()).items()]
+        listed = {**shipped, **self._own()}
+        made = {name: model for name, model in self._made().items() if name not in listed}
+        return [self._describe(name, path) for name, path in listed.items()] + [
+            self._describe(name, model.folder, model) for name, model in made.items()
+        ]
 
     def resolve(self, id_or_folder: str | Path, allow_paths: bool = False) -> ModelInfo:
         """The usable model with this id, or in this folder where paths are allowed; a WorkbenchError otherwise."""
@@ -124,6 +146,13 @@ class ModelCatalog:
     def place(self, model_id: str) -> Path:
         """What is deleted with a model: its folder, or the note of where it lies. Raises like `delete`."""
         path = self._own().get(model_id)
+        made = self._made().get(model_id) if path is None else None
+        if made is not None:
+            raise model_error(
+                Text("This model belongs to the run {run}.", "这个模型属于运行“{run}”。").with_(run=made.run),
+                Text("It is deleted with the run, on the Run tab.", "在“运行”页删除该运行时会一并删除。"),
+                code="made",
+            )
         if path is None and model_id == STARTER:
             raise model_error(
                 Text("The starter model belongs to the workbench and stays.", "入门模型是随附的，不能删除。"),
@@ -168,7 +197,11 @@ class ModelCatalog:
     def _find(self, name: str) -> Path | None:
         if name == STARTER:
             return self._shipped if self._shipped.is_dir() else None
-        return self._own().get(name)
+        own = self._own().get(name)
+        if own is not None:
+            return own
+        made = self._made().get(name)
+        return made.folder if made else None
 
     def _unknown(self, wanted: str, allow_paths: bool) -> WorkbenchError:
         usable = [info for info in self.list() if info.problem is None]
@@ -181,8 +214,10 @@ class ModelCatalog:
             code="unknown_model",
         )
 
-    def _describe(self, model_id: str, path: Path) -> ModelInfo:
+    def _describe(self, model_id: str, path: Path, made: MadeModel | None = None) -> ModelInfo:
         folder, label = path, writable(path.name)
+        if made is None and path.parent != self._folder and path != self._shipped:
+            made = self._made().get(model_id)
         try:
             if path.parent == self._folder:
                 self._check_place(model_id, path)
@@ -194,7 +229,7 @@ class ModelCatalog:
         shipped = folder == self._shipped
         return ModelInfo(
             id=model_id,
-            name=Text("Starter model", "入门模型") if shipped else same(label),
+            name=Text("Starter model", "入门模型") if shipped else made.name if made else same(label),
             about=_STARTER_ABOUT if shipped else None,
             folder=folder,
             architecture=_architecture(files),
@@ -204,7 +239,7 @@ class ModelCatalog:
             shipped=shipped,
             has_template=bool(files and files.has_template),
             dtype=files.dtype if files else "",
-            place=_place(path),
+            place=MADE if made else _place(path),
             problem=problem,
         )
 

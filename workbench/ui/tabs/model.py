@@ -16,6 +16,7 @@ from workbench.ui import html
 from workbench.ui.damaged import DamagedList, DamagedThing
 from workbench.ui.finding import Finder
 from workbench.ui.fits import STYLES, badge, fit_of, memory_bar, way_of_training
+from workbench.ui.keeping import Keeper, kept
 from workbench.ui.shell import QUIET, Shell, made_html
 from workbench.ui.tabtools import on_open
 
@@ -42,6 +43,7 @@ def build(shell: Shell) -> None:
     shell.lead(_LEAD)
     choice = gr.Radio([], label=shell.text(_CHOICE), elem_id="model-choice", elem_classes="cards")
     about = made_html(elem_id="model-about")
+    keeper = Keeper(shell)
     damaged = DamagedList(shell, ID, lambda: _damaged(shell.engine.models.list()), shell.engine.delete_model)
     finder = Finder(shell)
     folder = shell.engine.home / "models"
@@ -51,25 +53,31 @@ def build(shell: Shell) -> None:
         following = gr.Button(shell.text(_NEXT), variant="primary", scale=0, min_width=200, elem_id="model-next")
     following.click(lambda: shell.go("data"), outputs=shell.tabs, **QUIET)
 
-    def show(model_id: str, kept: Any, request: gr.Request) -> Any:
+    def show(model_id: str, form: Any, request: gr.Request) -> Any:
         lang = shell.lang(request)
         models = shell.engine.models.list()
-        return [*_shown(shell, models, model_id, way_of_training(kept), lang), *damaged.shown(lang, _damaged(models))]
+        chosen = _chosen(models, model_id)
+        return [
+            *_shown(shell, models, chosen, way_of_training(form), lang),
+            *keeper.shown(chosen),
+            *damaged.shown(lang, _damaged(models)),
+        ]
 
-    outputs = [choice, about, *damaged.outputs]
+    outputs = [choice, about, *keeper.outputs, *damaged.outputs]
     shell.shared["model.damaged"] = damaged
     chosen = [shell.model, shell.form]
     shell.page.load(shell.safe(show), chosen, outputs, **QUIET)
     shell.model.change(shell.safe(show), chosen, outputs, **QUIET)
     again.click(shell.safe(show), chosen, outputs, **QUIET)
     shell.shared["model.show"] = (show, chosen, outputs)
+    keeper.bind(show, [choice, shell.form], outputs)
     choice.input(lambda chosen: chosen, choice, shell.model, **QUIET)
 
-    def again_listed(kept: Any, request: gr.Request) -> list[Any]:
+    def again_listed(form: Any, request: gr.Request) -> list[Any]:
         """The list when a model has come: what is chosen in it stays."""
         lang, models = shell.lang(request), shell.engine.models.list()
         return [
-            gr.Radio(choices=_choices(shell, models, way_of_training(kept), lang)),
+            gr.Radio(choices=_choices(shell, models, way_of_training(form), lang)),
             *damaged.shown(lang, _damaged(models)),
         ]
 
@@ -81,9 +89,13 @@ def bind(shell: Shell) -> None:
     on_open(shell, ID, *shell.shared["model.show"])
 
 
-def _shown(shell: Shell, models: Sequence[Any], model_id: str, way: RunConfig, lang: str) -> list[Any]:
+def _chosen(models: Sequence[Any], model_id: str) -> Any:
+    """The usable model of this id, or else the first; None where there is none."""
     usable = [info for info in models if info.problem is None]
-    chosen = next((info for info in usable if info.id == model_id), usable[0] if usable else None)
+    return next((info for info in usable if info.id == model_id), usable[0] if usable else None)
+
+
+def _shown(shell: Shell, models: Sequence[Any], chosen: Any, way: RunConfig, lang: str) -> list[Any]:
     return [
         gr.Radio(choices=_choices(shell, models, way, lang), value=chosen.id if chosen else None),
         _about(shell, chosen, way, lang) if chosen else html.note(_NONE.to(lang)),
@@ -126,6 +138,7 @@ def _about(shell: Shell, info: Any, way: RunConfig, lang: str) -> str:
         numbers,
         *([html.note(fit.reason.to(lang)), memory_bar(fit, lang)] if fit is not None else []),
         html.note(_BUILT.with_(name=info.architecture).to(lang)),
+        kept(shell, info, lang),
     )
 
 
