@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.test_ui_page import Asked
 from tests.ui_double import FakeEngine
 from workbench.engine import Engine
 from workbench.ui import html, suited
+from workbench.ui.finding import is_gone
 from workbench.ui.page import build
 
 
@@ -77,3 +79,12 @@ def test_an_address_in_a_sentence_is_a_link_and_nothing_else_of_it_is_html() -> 
     assert said.count("<a ") == 2 and "<b>" not in said and said.endswith("</a>，好")
     assert '<a href="https://hf-mirror.com/ann/tiny" target="_blank" rel="noopener noreferrer">' in said
     assert html.linked('https://x"onclick=1').startswith('<a href="https://x" target=')
+
+
+def test_of_a_download_whose_model_was_deleted_since_nothing_is_said(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    (models / "here").mkdir(parents=True)
+    gone = [
+        is_gone(SimpleNamespace(result=result), models) for result in ({"model": "here"}, {"model": "not"}, {}, None)
+    ]
+    assert gone == [False, True, False, False]

@@ -197,6 +197,22 @@ class Road:
         self.page.wait_for_selector(f"#push-progress a[href='{self.hub.url}/ben/{name}']")
         self.looks_right("uploaded")
 
+    def delete(self) -> None:
+        """The chosen model goes, after a question that names the run that builds on it."""
+        show(self.page, "model")
+        self.says("#model-about", NAME)
+        self.page.click("#model-delete")
+        self.says("#model-delete-words", NAME)
+        self.says("#model-delete-words", runs_of(self.app.home)[0]["name"])
+        self.looks_right("delete")
+        self.page.click("#model-delete-yes")
+        gone = "name => !document.querySelector('#model-choice').innerText.includes(name)"
+        self.page.wait_for_function(gone, arg=NAME)
+        self.page.wait_for_selector("#model-delete", state="hidden")
+        self.page.wait_for_function("() => !document.querySelector('#find-progress').innerText.trim()")
+        assert not (self.app.home / "models" / NAME).exists()
+        self.looks_right("deleted")
+
 
 def held(hub: Hub, number: int) -> Fault:
     """From now on, a file of the weights stops half-way until it is released."""
@@ -214,7 +230,7 @@ def secrets(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_a_model_is_found_downloaded_trained_and_its_adapter_uploaded(
+def test_a_model_is_found_downloaded_trained_its_adapter_uploaded_and_it_is_deleted(
     hub: Hub, open_page: Any, tmp_path: Path, lang: str
 ) -> None:
     app = App(tmp_path / "home", environment=online_process(hub, tmp_path)).start()
@@ -231,6 +247,7 @@ def test_a_model_is_found_downloaded_trained_and_its_adapter_uploaded(
         adapter = app.home / "runs" / run["id"] / "adapter" / "adapter_model.safetensors"
         assert repo.files["adapter_model.safetensors"] == adapter.read_bytes()
         assert f"base_model: {REPO}" in repo.files["README.md"].decode()
+        road.delete()
         for tab in TABS:
             show(road.page, tab)
             settled(road.page)

@@ -6,6 +6,7 @@ A download is a job: it goes on while the page is closed, and its bar is on ever
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -138,7 +139,7 @@ class Finder:
             return self._jobs(shell.lang(request)), ""
 
         def changed(seen: str, kept: Any, request: gr.Request) -> Any:
-            jobs = [job for job in shell.engine.jobs() if job.kind == DOWNLOAD]
+            jobs = self._downloads()
             now = " ".join(f"{job.id} {job.status} {job.dismissed}" for job in jobs)
             if now == seen:
                 return gr.skip()
@@ -155,10 +156,19 @@ class Finder:
         self.progress.change(None, None, None, js="() => { document.querySelector('button#train-look')?.click() }")
         shell.on_tick(changed, [self.seen, shell.form], [self.progress, self.seen, *outputs_again])
 
+    def _downloads(self) -> list[Any]:
+        """The downloads there were, without those whose model was deleted since."""
+        engine = self._shell.engine
+        return [job for job in engine.jobs() if job.kind == DOWNLOAD and not is_gone(job, engine.home / "models")]
+
     def _jobs(self, lang: str) -> html.Markup:
         """The bars of downloads that run or wait, and what became of the last ones."""
-        jobs = (job for job in self._shell.engine.jobs() if job.kind == DOWNLOAD)
-        return course(self._shell.live, jobs, lang, lambda job: _READY.with_(model=(job.result or {}).get("model", "")))
+        return course(
+            self._shell.live,
+            self._downloads(),
+            lang,
+            lambda job: _READY.with_(model=(job.result or {}).get("model", "")),
+        )
 
 
 def _first(look: Any) -> Any:
@@ -166,6 +176,12 @@ def _first(look: Any) -> Any:
         return look("", kept, request)
 
     return first
+
+
+def is_gone(job: Any, models: Path) -> bool:
+    """Whether a download came to its end and its model is there no more. A record is a file: only a name in it counts."""
+    name = (job.result or {}).get("model")
+    return isinstance(name, str) and (models / name).parent == models and not (models / name).is_dir()
 
 
 def card_of(offer: Offer, fit: Any, lang: str) -> str:
