@@ -34,7 +34,7 @@ def engine(home: Path) -> Any:
 
 
 def made_of(engine: Engine) -> dict[str, Any]:
-    return {info.name.to("en"): info for info in engine.models.list() if info.place == "made"}
+    return {info.name.to("en"): info for info in engine.models.list() if info.place == "held"}
 
 
 def test_what_runs_made_can_be_chosen_trained_again_and_answers(engine: Engine) -> None:
@@ -53,7 +53,7 @@ def test_what_a_run_made_is_deleted_with_its_run_only(engine: Engine) -> None:
     for name, info in made_of(engine).items():
         with pytest.raises(WorkbenchError) as refusal:
             engine.delete_model(info.id)
-        assert refusal.value.code == "made" and name.split(" (")[0] in refusal.value.message.to("zh")
+        assert refusal.value.code == "held" and name.split(" (")[0] in refusal.value.message.to("zh")
         assert info.folder.is_dir()
 
 

@@ -38,7 +38,7 @@ def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         return _search(engine, options, lang)
     if options.action == "add":
         with disk_errors(options.home / "models" / "x"):
-            found = [engine.models.add(options.folder)]
+            found = list(engine.models.add_all(options.folder))
     else:
         found = engine.models.list()
     rows, data = [], []

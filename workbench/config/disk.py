@@ -23,9 +23,9 @@ DELETED, MAKING = ".deleted", ".making"
 SYSTEM_FILES = ("Thumbs.db", "desktop.ini")  # what Windows leaves in folders that somebody looked at
 LEFT_SECONDS = 3600.0  # after which nobody works on it any more
 LEFTOVERS = (DELETED, MAKING, ".tmp", ".part")  # endings of hidden names of what is being made or removed
-# What is taken away with a thing in a list: its folder; an entry or a link, which leads to one elsewhere; a file; of what a run
-# made, nothing by itself.
-FOLDER, ENTRY, FILE, MADE = "folder", "entry", "file", "made"
+# What is taken away with a thing in a list: its folder; an entry or a link, which leads to one elsewhere; a file; nothing, of
+# what something else holds: a run that made it, a folder full of models.
+FOLDER, ENTRY, FILE, HELD = "folder", "entry", "file", "held"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

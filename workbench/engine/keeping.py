@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.config.disk import FOLDER, entries
+from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.engine.records import RunRecord
 from workbench.engine.runs import RunStore
@@ -55,7 +56,10 @@ def made_models(store: RunStore) -> dict[str, MadeModel]:
     for run in store.all():
         if run.active or not run.has_result:
             continue
-        folder = store.path(run.id)
+        try:
+            folder = store.path(run.id)
+        except WorkbenchError:  # it is damaged
+            continue
         if run.adapter == "none" and (folder / "model").is_dir():
             name = Text("{run} (tuned)", "{run}（已微调）").with_(run=run.name)
             found[f"{run.id}-tuned"] = MadeModel(folder / "model", name, run.name)

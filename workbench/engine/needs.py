@@ -53,6 +53,8 @@ class Needs:
             raise _in_use(Text("“{job}” still needs this run", "“{job}”还需要这个运行"), job)
         if run_id == self._board.current:
             raise still_active()
+        if not self._store.is_folder(run_id):  # something else lies there, which made nothing
+            return
         folder = self._store.path(run_id)
         for run in self._active():  # what it made may be the base of another one
             if run.id != run_id and _holds(folder, self._bases(run)):

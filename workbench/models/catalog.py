@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from workbench.config.disk import (
     ENTRY,
     FILE,
     FOLDER,
+    HELD,
     LEFT_SECONDS,
-    MADE,
     disk_errors,
     hide,
     real_place,
@@ -33,6 +33,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, listed, same, writable
 from workbench.models.files import ModelFiles, check_folder
 from workbench.models.reading import model_error, read_json_object
+from workbench.models.shelves import HOLDS, MODELS, models_in, on_shelf
 from workbench.models.unchanged import UnchangedFolders
 
 __all__ = ["ModelCatalog", "ModelInfo", "check_folder"]
@@ -58,7 +59,7 @@ class ModelInfo:
     shipped: bool
     has_template: bool
     dtype: str = ""  # of the stored weights: fp32, bf16, fp16, ...
-    place: str = FOLDER  # what `delete` takes away: FOLDER, ENTRY or FILE; MADE: nothing, it belongs to a run
+    place: str = FOLDER  # what `delete` takes away: FOLDER, ENTRY, FILE, or HELD (nothing)
     problem: WorkbenchError | None = None
 
 
@@ -94,11 +95,14 @@ class ModelCatalog:
     def list(self) -> list[ModelInfo]:
         """All models, the shipped one first, unusable ones with their problem."""
         shipped = {STARTER: self._shipped} if self._shipped.is_dir() else {}
-        listed = {**shipped, **self._own()}
-        made = {name: model for name, model in self._made().items() if name not in listed}
-        return [self._describe(name, path) for name, path in listed.items()] + [
-            self._describe(name, model.folder, model) for name, model in made.items()
-        ]
+        found: list[ModelInfo] = []
+        taken = {*shipped, *(own := self._own())}
+        for name, path in (shipped | own).items():
+            shelf = on_shelf(path, name)
+            found += [self._describe(*model) for model in (shelf or {name: path}).items()]
+            taken.update(shelf or ())
+        made = {name: model for name, model in self._made().items() if name not in taken}
+        return found + [self._describe(name, model.folder, model) for name, model in made.items()]
 
     def resolve(self, id_or_folder: str | Path, allow_paths: bool = False) -> ModelInfo:
         """The usable model with this id, or in this folder where paths are allowed; a WorkbenchError otherwise."""
@@ -122,6 +126,27 @@ class ModelCatalog:
         for info in self.list():
             if info.folder.resolve() == target:
                 return info
+        chosen = self._note(target, name)
+        return self._describe(chosen, self._folder / f"{chosen}.json")
+
+    def add_all(self, folder: str | Path) -> Sequence[ModelInfo]:
+        """Register a model's folder, or a folder full of models (those that come later too).
+
+        Raises:
+            WorkbenchError: it is neither.
+        """
+        target = Path(folder).expanduser().resolve()
+        if (target / "config.json").is_file() or not models_in(target):
+            return (self.add(target),)
+        for name, path in self._own().items():
+            if on_shelf(path, name) is not None and _read_link(path)[0] == target:
+                return [self._describe(*model) for model in (on_shelf(path, name) or {}).items()]
+        chosen = self._note(target, None, **{HOLDS: MODELS})
+        shelf = on_shelf(self._folder / f"{chosen}.json", chosen) or {}
+        return [self._describe(*model) for model in shelf.items()]
+
+    def _note(self, target: Path, name: str | None, **more: str) -> str:
+        """Write down where something lies; the id of the note."""
         label = name or target.name
         base = re.sub(r"[^a-z0-9._-]+", "-", label.lower()).strip("._-")[:56] or "model"
         taken = {info.id.lower() for info in self.list()} | {STARTER}
@@ -132,8 +157,8 @@ class ModelCatalog:
         path = self._folder / f"{chosen}.json"
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"folder": str(target), "name": label})
-        return self._describe(chosen, self._folder / f"{chosen}.json")
+        write_json(path, {"folder": str(target), "name": label, **more})
+        return chosen
 
     def delete(self, model_id: str) -> None:
         """Remove what lies at a model's place: its folder, or the entry or link, and never the folder to which that leads.
@@ -146,12 +171,21 @@ class ModelCatalog:
     def place(self, model_id: str) -> Path:
         """What is deleted with a model: its folder, or the note of where it lies. Raises like `delete`."""
         path = self._own().get(model_id)
+        if path is None and model_id in self._shelved():
+            raise model_error(
+                Text("This model lies in a folder of models.", "这个模型位于登记的模型文件夹中。"),
+                Text(
+                    "Delete it there; or take the whole folder out of the list: python -m workbench models delete {note}",
+                    "请在该文件夹中删除它；或把整个文件夹移出列表：python -m workbench models delete {note}",
+                ).with_(note=model_id.partition(".")[0]),
+                code="held",
+            )
         made = self._made().get(model_id) if path is None else None
         if made is not None:
             raise model_error(
                 Text("This model belongs to the run {run}.", "这个模型属于运行“{run}”。").with_(run=made.run),
                 Text("It is deleted with the run, on the Run tab.", "在“运行”页删除该运行时会一并删除。"),
-                code="made",
+                code="held",
             )
         if path is None and model_id == STARTER:
             raise model_error(
@@ -197,11 +231,17 @@ class ModelCatalog:
     def _find(self, name: str) -> Path | None:
         if name == STARTER:
             return self._shipped if self._shipped.is_dir() else None
-        own = self._own().get(name)
+        own = self._own().get(name) or self._shelved().get(name)
         if own is not None:
             return own
         made = self._made().get(name)
         return made.folder if made else None
+
+    def _shelved(self) -> dict[str, Path]:
+        """The models in folders full of them."""
+        return {
+            model: place for name, path in self._own().items() for model, place in (on_shelf(path, name) or {}).items()
+        }
 
     def _unknown(self, wanted: str, allow_paths: bool) -> WorkbenchError:
         usable = [info for info in self.list() if info.problem is None]
@@ -221,6 +261,8 @@ class ModelCatalog:
         try:
             if path.parent == self._folder:
                 self._check_place(model_id, path)
+            if on_shelf(path, model_id) is not None:
+                raise _empty_shelf(_read_link(path)[0])
             if not os.path.isdir(path):
                 folder, label = _read_link(path)
             files, problem = self._unchanged.check(folder), None
@@ -239,7 +281,7 @@ class ModelCatalog:
             shipped=shipped,
             has_template=bool(files and files.has_template),
             dtype=files.dtype if files else "",
-            place=MADE if made else _place(path),
+            place=HELD if made or (path.parent != self._folder and not shipped) else _place(path),
             problem=problem,
         )
 
@@ -278,6 +320,19 @@ _STARTER_ABOUT = Text(
     "A very small model that comes with the workbench, for trying everything out without a download. It knows little.",
     "随工作台附带的极小模型，无需下载即可试用全部功能；它懂得很少。",
 )
+
+
+def _empty_shelf(folder: Path) -> WorkbenchError:
+    return model_error(
+        Text("There are no models in the folder {folder}.", "文件夹 {folder} 里没有模型。").with_(
+            folder=writable(str(folder))
+        ),
+        Text(
+            "Is its disk connected? Each model in it is a folder.",
+            "它所在的磁盘已连接吗？其中每个模型应各占一个文件夹。",
+        ),
+        code="no_models",
+    )
 
 
 def _place(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.config.disk import FOLDER, MADE
+from workbench.config.disk import FOLDER, HELD
 from workbench.config.text import Text, listed
 from workbench.ui import html
 from workbench.ui.runhtml import when
@@ -64,7 +64,7 @@ class Keeper:
 
     def shown(self, info: Any) -> list[Any]:
         """What the outputs show for the chosen model; nothing can be deleted of one that ships or belongs to a run."""
-        own = info is not None and not info.shipped and info.place != MADE
+        own = info is not None and not info.shipped and info.place != HELD
         return [gr.Button(visible=own), gr.Column(visible=False)]
 
     def bind(self, show: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]) -> None:

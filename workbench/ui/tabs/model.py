@@ -29,8 +29,8 @@ _CHOICE = Text("Base models on this computer", "这台电脑上的基座模型")
 _NEXT = Text("Next: data", "下一步：数据")
 _AGAIN = Text("Look again", "刷新")
 _MORE = Text(
-    "A model that you have already: put its folder into {folder}, or run python -m workbench models add FOLDER.",
-    "已有的模型：把它的文件夹放到 {folder}，或执行 python -m workbench models add 文件夹。",
+    "A model that you have already: put its folder into {folder}, or run python -m workbench models add FOLDER (a folder full of models, too).",
+    "已有的模型：把它的文件夹放到 {folder}，或执行 python -m workbench models add 文件夹（也可以是装有多个模型的文件夹）。",
 )
 _SHIPPED = Text("ships with the workbench", "随工作台自带")
 _BUILT = Text("Architecture: {name}", "架构：{name}")
