@@ -283,7 +283,7 @@ def test_beside_damage_of_every_kind_the_page_answers_deletes_it_and_the_good_ru
         engine.close()
     for command, place in (("runs", "runs"), ("models", "models"), ("data", "datasets")):
         name = next(iter(happened[place]))
-        assert say(command, "delete", name, "--home", home, "--json").data == {"deleted": name}
+        assert say(command, "delete", name, "--home", home, "--json").data["deleted"] == name
     assert os.listdir(home / "runs").count(good_run) == 1
     assert sorted(os.listdir(home / "models")) == ["tiny"]
     assert sorted(os.listdir(home / "datasets")) == ["pairs", "talk"]
