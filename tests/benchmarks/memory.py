@@ -87,7 +87,7 @@ def measure(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     from workbench.config.run import RunConfig
     from workbench.engine import training
     from workbench.engine.memory import estimate
-    from workbench.models.loading import pick_device
+    from workbench.models.loading import pick_device, pick_dtype
     from workbench.models.shape import shape_of
 
     tokens, rows = int(settings["data.max_length"]), ROWS * STEPS
@@ -120,7 +120,8 @@ def measure(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         stages[stage[0]] = max(stages.get(stage[0], 0), _resident("VmHWM") - base)
     shape, device = shape_of(facts), pick_device()
     assert shape is not None
-    said = estimate(shape, config, row_tokens=tokens, device=device)
+    half = pick_dtype(config.precision.dtype, device) != "fp32"
+    said = estimate(shape, config, row_tokens=tokens, device=device, half=half)
     card = torch.cuda.is_available()
     return {
         "measured": torch.cuda.max_memory_allocated() if card else max(stages.values()) * 1e6,

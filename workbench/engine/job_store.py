@@ -1,6 +1,6 @@
 """The job store: one folder for everything long that is no training.
 
-    jobs/<date>-<time>-<kind>-<4 hex>/
+    jobs/<date>-<time>-<kind>-<6 hex>/
         job.json  events.jsonl  log.txt  control.jsonl
 
 A training's folder is its run's (`workbench.engine.runs`).
@@ -22,7 +22,7 @@ from workbench.config.text import Text
 from workbench.engine.job_records import JobRecord, damaged_job, read_job
 from workbench.engine.record_store import RecordStore, changed
 
-JOB_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}\Z")
+JOB_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}-[0-9a-f]{4,6}\Z")
 KEPT = 200  # jobs that are over, the newest; the folders of older ones go
 _STRAY = Text("the folder is not named like a job", "文件夹的名称不符合任务的命名格式")
 
@@ -36,7 +36,7 @@ class JobStore(RecordStore[JobRecord]):
     def create(self, kind: str, lane: str, title: Text, request: dict[str, Any]) -> JobRecord:
         """Make the folder of a new job, in the state `queued`, owned by this process."""
         now = datetime.now(UTC)
-        job_id = f"{now:%Y%m%d-%H%M%S}-{slug(kind, 'job')}-{secrets.token_hex(2)}"
+        job_id = f"{now:%Y%m%d-%H%M%S}-{slug(kind, 'job')}-{secrets.token_hex(3)}"
         record = JobRecord(
             id=job_id,
             kind=kind,

@@ -38,12 +38,11 @@ _PIECE_TOKENS, _PIECE_WORDS = 4096, 32768  # the head that keeps no logits compu
 _WHOLE_HEAD = 5e8  # bytes of logits up to which a processor computes them at once, as `trainers.padding_free` does
 _RESERVE_SHARE, _RESERVE = 0.05, int(0.8 * 2**30)  # of a graphics card: assumed, not measured
 _LIBRARIES = int(0.11e9)  # on a processor, what libraries load and keep with the first step
-# On a processor: what freed tensors leave in memory in holes that fit no later one, in sizes of the inputs of all layers (in 32
-# bits but for quantised layers in 16). Layers that are quantised make many short-lived tensors.
-_LARGEST_HOLE = (
-    2**23
-)  # bytes: measured up to about so much; the larger a tensor, the likelier its room is given back at once
+# On a processor: what freed tensors leave in memory in holes that fit no later one, in sizes of the inputs of all layers in 32
+# bits. Layers that are quantised make many short-lived tensors. The inputs of one layer count up to so many bytes, in 32 and
+# in 16 bits: measured up to 6 MB, and the larger a tensor is, the likelier its room is given back at once.
 _HOLES = {"full": 6.0, "lora": 7.5, "quantised": 21.0}
+_LARGEST_HOLE = {False: 2**23, True: 3 * 2**19}
 _SHORTEST = 16  # tokens, as `data.max_length` allows
 
 
@@ -304,9 +303,10 @@ def _layer(shape: Shape, holding: Holding, tokens: int) -> float:
 def _holes(shape: Shape, holding: Holding, tokens: int) -> float:
     if not holding.processor:
         return 0.0
-    kind = "quantised" if holding.quantization != "none" else "lora" if holding.rank else "full"
-    number = 2.0 if kind == "quantised" and holding.half else 4.0
-    return _HOLES[kind] * shape.layers * min(number * tokens * shape.hidden, _LARGEST_HOLE)
+    full = not holding.rank
+    kind = "quantised" if holding.quantization != "none" else "full" if full else "lora"
+    count = _HOLES[kind] / (2 if kind == "quantised" and holding.half else 1)
+    return count * shape.layers * min(4.0 * tokens * shape.hidden, _LARGEST_HOLE[holding.half and not full])
 
 
 def _head(shape: Shape, holding: Holding, tokens: int, roles: Roles) -> float:
