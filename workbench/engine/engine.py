@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench.config.demo import is_demo, refuse_in_demo
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.data.library import DataLibrary, DatasetInfo
@@ -247,8 +248,8 @@ class Engine(Looking):
 
     def offers(self, words: str = "") -> list[offers.Offer]:
         """Models that can be downloaded: the recommended ones, or what the source finds; that takes up to ten seconds."""
-        if not words.strip():
-            return offers.recommended(self.source())
+        if is_demo() or not words.strip():
+            return offers.recommended(self.source(), words)
         return offers.found(self._tools.source, words, self.tokens.current())
 
     def shape(self, model: str) -> Shape:
@@ -285,6 +286,11 @@ class Engine(Looking):
         """What uploading a run's result would send, where to, and who would see it; up to ten seconds."""
         return pushing.plan_of(self._tools, run_id, what, repo_id, private=private, answers=answers)
 
+    def use_token(self, text: str) -> None:
+        """Keep an access token in this process's memory. Raises where it is none, and in a public demo."""
+        refuse_in_demo()
+        self.tokens.use(text)
+
     def source(self) -> Source:
         """Where models come from and go to."""
         return read_source(self.home)[0]
@@ -295,6 +301,7 @@ class Engine(Looking):
         Raises:
             WorkbenchError: the address is none; nothing was changed then.
         """
+        refuse_in_demo()
         source = make_source(kind, endpoint, offline, proxy)
         save_source(self.home, source)
         return reachable(source)

@@ -42,12 +42,20 @@ class Offer:
         return guessed_shape(self.parameters) if self.parameters else None
 
 
-def recommended(source: Source) -> list[Offer]:
+def recommended(source: Source, words: str = "") -> list[Offer]:
     """Those of the shipped list that the source has and that can be trained here, the smallest first. Needs no network."""
     # No method learns to sort texts into classes so far, and such a model could only be refused once it is here.
     usable = [model for model in curated_models() if model.kind != "classifier"]
     offers = [_recommended(model, source) for model in sorted(usable, key=lambda model: model.parameters)]
-    return [offer for offer in offers if offer is not None]
+    wanted = words.lower().split()
+    return [
+        offer for offer in offers if offer and all(word in f"{offer.title} {offer.repo_id}".lower() for word in wanted)
+    ]
+
+
+def is_recommended(repo_id: str) -> bool:
+    """Whether a repository is one of the shipped list, at any source."""
+    return any(repo_id in (model.repository, model.modelscope) for model in curated_models())
 
 
 def found(source: Source, words: str, token: Token | None) -> list[Offer]:

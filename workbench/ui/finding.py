@@ -11,9 +11,10 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.config.demo import is_demo
 from workbench.config.text import Text
 from workbench.engine.offers import Offer
-from workbench.ui import html
+from workbench.ui import html, sourcing
 from workbench.ui.fits import badge, fit_of_offer, way_of_training
 from workbench.ui.jobs import DOWNLOAD, course
 from workbench.ui.shell import Shell, press
@@ -37,24 +38,6 @@ _GATED = Text(
 _PAGE = Text("Its page: {url}", "模型页面：{url}")
 _READY = Text("{model} is here now: it is in the list above.", "{model} 已下载完成，可在上面的列表中选择。")
 _ELSEWHERE = Text("Source and access token", "下载来源与访问令牌")
-_SOURCE = Text("Where models come from", "模型来源")
-_ENDPOINT = Text("Address of the mirror", "镜像地址")
-_ENDPOINT_ABOUT = Text(
-    "For a mirror only, such as https://hf-mirror.com.", "仅镜像需要填写，例如 https://hf-mirror.com。"
-)
-_USE_SOURCE = Text("Use and test it", "使用并测试")
-_TOKEN = Text("Access token", "访问令牌")
-_TOKEN_ABOUT = Text(
-    "For models that ask for it, and to upload. It stays in this program's memory until it ends; no file holds it.",
-    "下载需许可的模型或上传时使用。只保存在本程序的内存中，关闭后即清除，不会写入任何文件。",
-)
-_USE_TOKEN = Text("Use it", "使用")
-_TOKEN_KEPT = Text("The token is used until this program ends.", "令牌已启用，程序关闭后失效。")
-_SOURCES = {
-    "huggingface": Text("Hugging Face", "Hugging Face"),
-    "mirror": Text("a mirror of Hugging Face", "Hugging Face 镜像"),
-    "modelscope": Text("ModelScope", "ModelScope（魔搭）"),
-}
 
 
 class Finder:
@@ -74,41 +57,11 @@ class Finder:
             self.download = gr.Button(
                 shell.text(_DOWNLOAD), variant="primary", interactive=False, elem_id="find-download"
             )
-            with gr.Accordion(shell.text(_ELSEWHERE), open=False, elem_id="find-source"):
-                self._build_source()
+            if not is_demo():
+                with gr.Accordion(shell.text(_ELSEWHERE), open=False, elem_id="find-source"):
+                    sourcing.build(shell)
         self.progress = panel("find-progress")
         self.seen = gr.State("")
-
-    def _build_source(self) -> None:
-        shell = self._shell
-        kinds = [(shell.text(text), kind) for kind, text in _SOURCES.items()]
-        kind = gr.Dropdown(kinds, label=shell.text(_SOURCE), filterable=False, elem_id="find-kind")
-        address = gr.Textbox(
-            label=shell.text(_ENDPOINT), info=shell.text(_ENDPOINT_ABOUT), max_lines=1, elem_id="find-endpoint"
-        )
-        use = gr.Button(shell.text(_USE_SOURCE), elem_id="find-use")
-        said = panel("find-source-note")
-        token = gr.Textbox(
-            label=shell.text(_TOKEN), info=shell.text(_TOKEN_ABOUT), type="password", max_lines=1, elem_id="find-token"
-        )
-        keep = gr.Button(shell.text(_USE_TOKEN), elem_id="find-token-use")
-        kept = panel("find-token-note")
-
-        def now() -> Any:
-            source = shell.engine.source()
-            return source.kind, source.endpoint if source.kind == "mirror" else ""
-
-        def choose(chosen: str, endpoint: str, request: gr.Request) -> Any:
-            reached = shell.engine.choose_source(chosen, endpoint)
-            return html.note(reached.text.to(shell.lang(request)))
-
-        def take(given: str, request: gr.Request) -> Any:
-            shell.engine.tokens.use(given)
-            return "", html.note(_TOKEN_KEPT.to(shell.lang(request)))  # what was typed leaves the page
-
-        shell.page.load(shell.safe(now), None, [kind, address], queue=False, show_progress="hidden")
-        use.click(shell.safe(choose), [kind, address], said, **TOLD)
-        keep.click(shell.safe(take), token, [token, kept], **TOLD)
 
     def bind(self, again: Callable[[Any, gr.Request], list[Any]], outputs_again: list[Any]) -> None:
         """React.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.config.demo import refuse_in_demo
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.engine.jobs import base
+from workbench.engine.offers import is_recommended
 from workbench.hub import Transfer, check_id, download, downloaded, place_for, plan
 
 
@@ -30,6 +32,8 @@ class Download(base.JobKind):
 
     def check(self, tools: base.Tools, request: Request) -> None:
         repo_id = check_id(request.repo_id)
+        if not is_recommended(repo_id):
+            refuse_in_demo()
         folder = downloaded(tools.home / "models", repo_id)
         if folder is not None:
             raise WorkbenchError(

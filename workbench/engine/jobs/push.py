@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.config.demo import refuse_in_demo
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
 from workbench.engine import pushing, takeaway
@@ -40,6 +41,7 @@ class Push(base.JobKind):
         return Text("Upload of {run} to {place}", "上传 {run} 到 {place}").with_(run=name, place=request.repo_id)
 
     def check(self, tools: base.Tools, request: Request) -> None:
+        refuse_in_demo()
         check_id(request.repo_id, tools.source)
         takeaway.result(tools.store, request.run)
 

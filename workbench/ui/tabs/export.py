@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.config.demo import is_demo
 from workbench.config.text import Text
 from workbench.engine.job_views import JobView
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
@@ -106,7 +107,8 @@ def build(shell: Shell) -> None:
                 folder_note = panel("export-merge-note")
         with gr.Accordion(shell.text(_CARD), open=False, elem_id="export-card-fold"):
             card = panel("export-card")
-        uploading.build(shell, choice)
+        if not is_demo():
+            uploading.build(shell, choice)
         shell.next_button(_NEXT, "chat", "export-next", filled=False)
     of_zip, of_folder = [make_zip, download, zip_note], [make_folder, stop, folder_note]
     outputs = [empty, full, choice, facts, adapter, about_adapter, about_model, *of_zip, *of_folder, card]
