@@ -84,9 +84,9 @@ class Advice:
                 gr.Button("", size="sm", visible=False, elem_id=f"train-advice-{place}") for place in range(_BUTTONS)
             ]
 
-    def shown(self, config: RunConfig | None, lang: str) -> list[Any]:
-        """The buttons for these settings; none where they fit, or are wrong."""
-        changes = self._changes(config) if config is not None else []
+    def shown(self, fit: Any, lang: str) -> list[Any]:
+        """The buttons for a run of this fit; none where it fits, or where nothing can be said (None)."""
+        changes = _offered(fit) if fit is not None else []
         texts = [_SAVES.with_(what=change.text, size=html.size(change.saved_bytes)).to(lang) for change in changes]
         return [
             gr.Button(texts[place], visible=True) if place < len(texts) else gr.Button(visible=False)
@@ -97,8 +97,8 @@ class Advice:
         """Let each button set what it says.
 
         Args:
-            take: what shows the form after a change: called with the change (settings to values by path), or with None
-                where there is none any more, then with `inputs` and the request.
+            take: what shows the form after a change: called with a function from a run's settings to the change (values by
+                path; none where nothing is offered any more), then with `inputs` and the request.
         """
         clicks = []
         for place, button in enumerate(self.buttons):
@@ -110,12 +110,9 @@ class Advice:
         return clicks
 
     def _change(self, config: RunConfig, place: int) -> dict[str, Any]:
-        changes = self._changes(config)
+        changes = _offered(self._shell.engine.forecast(config).fit)
         return {changes[place].path: changes[place].value} if place < len(changes) else {}
 
-    def _changes(self, config: RunConfig) -> list[Any]:
-        try:
-            fit = self._shell.engine.forecast(config).fit
-        except WorkbenchError:
-            return []
-        return [] if fit.kind == FITS else list(fit.changes[:_BUTTONS])
+
+def _offered(fit: Any) -> list[Any]:
+    return [] if fit.kind == FITS else list(fit.changes[:_BUTTONS])

@@ -137,7 +137,7 @@ def build(shell: Shell) -> None:
 
 def _react(shell: Shell, part: _Part) -> None:
     form = part.form
-    looks = [*form.slots, part.shown, part.card, part.yaml, part.start]
+    looks = [*form.slots, part.shown, part.card, part.yaml, part.start, *part.advice.buttons]
     given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs, part.click]
 
     def check(draft: str, shown: dict, *values: Any, request: gr.Request) -> Any:
@@ -153,7 +153,8 @@ def _react(shell: Shell, part: _Part) -> None:
             problems = _with_ways_out(shell, form.read(values), error.problems)
             return [*_marks(part, problems, kind, shown, lang, reveal=True), gr.skip(), gr.skip(), gr.skip()]
         updates, now = form.mark([], kind, lang, shown)
-        return [*updates, now, gr.skip(), gr.skip(), gr.skip(), run_id, shell.go("run"), _new_click()]
+        rest = [gr.skip()] * (len(looks) - len(updates) - 1)
+        return [*updates, now, *rest, run_id, shell.go("run"), _new_click()]
 
     def seen(event: Any) -> None:
         """After `event` has changed the form: say what is wrong with it, and remember it."""
@@ -166,7 +167,7 @@ def _react(shell: Shell, part: _Part) -> None:
     asked = [part.draft, *given]
     edited = form.on_edit(shell.safe(check), asked, looks, also=[again.click], trigger_mode="always_last", **QUIET)
     edited.then(shell.safe(keep), formed, kept, **QUIET)
-    _advise(shell, part, edited, seen)
+    _bind_advice(shell, part, seen)
     _bind_preset(shell, part, seen)
     kind, groups = form.field(KIND).widget, list(form.method_groups.values())
     if groups:
@@ -185,17 +186,8 @@ def _react(shell: Shell, part: _Part) -> None:
     shell.shared["train.seen"] = seen
 
 
-def _advise(shell: Shell, part: _Part, edited: Any, seen: Any) -> None:
-    """What would make a run fit that does not, as buttons: after each look at the form, and when one is pressed."""
-
-    def offered(draft: str, *values: Any, request: gr.Request) -> Any:
-        if not draft:  # the form does not yet show what the browser remembers
-            return gr.skip()
-        try:
-            config = RunConfig.parse(part.form.read(values))
-        except WorkbenchError:
-            config = None
-        return part.advice.shown(config, shell.lang(request))
+def _bind_advice(shell: Shell, part: _Part, seen: Any) -> None:
+    """What would make a run fit that does not, as buttons: each changes one setting."""
 
     def take(
         change: Callable[[RunConfig], dict[str, Any]], filled: str, preset: str, *values: Any, request: gr.Request
@@ -206,7 +198,6 @@ def _advise(shell: Shell, part: _Part, edited: Any, seen: Any) -> None:
             put(nested, path, value)
         return part.show(replace(draft, values=nested), shell.lang(request), values)
 
-    edited.then(shell.safe(offered), [part.draft, *part.form.inputs], part.advice.buttons, **QUIET)
     for click in part.advice.bind(take, part.everything, part.everything):
         seen(click)
 
@@ -370,8 +361,10 @@ def _look(shell: Shell, part: _Part, values: Any, shown: dict, lang: str) -> lis
         return _marks(part, problems, kind, shown, lang, dump(config))
     updates, now = form.mark([], kind, lang, shown)
     engine = shell.engine
-    card = forecast_card(engine.forecast(config), engine.overlap(config), lang, engine.unused(config))
-    return [*updates, now, card, dump(config), summary.start_button(form, [], kind, lang)]
+    forecast = engine.forecast(config)
+    card = forecast_card(forecast, engine.overlap(config), lang, engine.unused(config))
+    start = summary.start_button(form, [], kind, lang)
+    return [*updates, now, card, dump(config), start, *part.advice.shown(forecast.fit, lang)]
 
 
 def _marks(
@@ -380,4 +373,4 @@ def _marks(
     updates, now = part.form.mark(problems, kind, lang, shown, reveal)
     card = summary.card(part.form, problems, kind, lang)
     start = summary.start_button(part.form, problems, kind, lang)
-    return [*updates, now, card, gr.skip() if yaml is None else yaml, start]
+    return [*updates, now, card, gr.skip() if yaml is None else yaml, start, *part.advice.shown(None, lang)]
