@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import snapshot_download
 
 from tests.homes import WAIT, done, make_home, tiny_config
 from tests.hub import Hub, online_process, real, real_shards
@@ -167,3 +168,46 @@ def test_recommended_models_are_named_as_the_source_names_them() -> None:
         with pytest.raises(WorkbenchError) as caught:
             offers.request_for(make_source("modelscope"), model.id)
         assert caught.value.code == "hub_missing" and caught.value.hint is not None
+
+
+def test_what_lies_there_of_a_download_is_shown_and_thrown_away(engine: Engine, hub: Hub, home: Path) -> None:
+    hub.add("ann/tiny-chat", real())
+    held = hub.fault("/stored/*/model.safetensors", hold=1000)
+    job = engine.download("ann/tiny-chat")
+    wait_for(held.reached.is_set, "its weights come")
+    assert engine.partial_downloads() == []  # it is under way
+    engine.stop(job)
+    assert engine.wait(job, WAIT)
+    held.release()
+    engine.dismiss(job)  # the job is out of sight, its bytes are not
+    (part,) = engine.partial_downloads()
+    assert part.record.repo_id == "ann/tiny-chat" and part.done > 0
+    assert engine.discard_download("../../models/tiny") == 0
+    listed = say("models", "discard", "--home", home, "--json").data["downloads"]
+    assert [(one["id"], one["bytes"]) for one in listed] == [("ann/tiny-chat", part.done)]
+    assert say("models", "discard", "ann/nothing", "--home", home).code == 2
+    freed = say("models", "discard", "ann/tiny-chat", "--home", home, "--json").data["freed_bytes"]
+    assert freed >= part.done and engine.partial_downloads() == []
+    assert not [path for path in (home / "models").rglob("model.safetensors*") if "tiny-chat" in str(path)]
+    assert (home / "models" / "tiny").is_dir()
+
+
+def test_a_model_in_the_hubs_own_cache_is_offered_and_used_where_it_lies(
+    engine: Engine, hub: Hub, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    repo = hub.add("ann/tiny-cached", {path.name: path.read_bytes() for path in (home / "models" / "tiny").iterdir()})
+    snapshot_download(repo.id, token=False, endpoint=hub.url, cache_dir=tmp_path / "cache")
+    (offered,) = engine.cached_models()
+    assert offered.repo_id == repo.id and offered.bytes > 0
+    fetched = dict(hub.times_fetched(repo))
+    info = engine.use_cached(repo.id)
+    assert info.name.to("en") == "tiny-cached" and engine.cached_models() == []
+    config = tiny_config(model={"base": info.id}, optimization={"max_steps": 2})
+    assert done(engine, config).status == "completed" and dict(hub.times_fetched(repo)) == fetched
+    assert engine.keep(info).frees == 0  # deleting it takes it out of the list
+    engine.delete_model(info.id)
+    assert [model.repo_id for model in engine.cached_models()] == [repo.id]
+    added = say("models", "add", "ann/tiny-cached", "--home", home, "--json").data["models"]
+    assert [one["id"] for one in added] == [info.id]
+    assert say("models", "add", "ann/nothing", "--home", home).code == 2

@@ -114,6 +114,16 @@ class FakeJobs:
                 trainings.append(replace(job, words=steps_of(step, total) if total else None))
         return [*trainings, *self._jobs.values()]
 
+    def cached_models(self) -> list[Any]:
+        """Nothing lies in the Hub's cache."""
+        return []
+
+    partial_downloads = cached_models
+
+    def use_token(self, text: str) -> None:
+        """Keep an access token."""
+        self.tokens.use(text)
+
     def runs(self) -> Any:
         """The double's own."""
         raise NotImplementedError

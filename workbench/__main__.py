@@ -157,7 +157,10 @@ def _runs(runs: Parser) -> None:
 def _models(models: Parser) -> None:
     add = models.add_commands("action", "ACTION", usual="list")
     add("list", Text("one a line, the id first", "每行一个，开头是 ID"))
-    text = Text("a model's folder; it stays where it is", "模型文件夹；不会复制或移动")
+    text = Text(
+        "a model's folder, a folder full of models, or a repository in the Hub's cache; nothing is copied",
+        "模型文件夹、装有多个模型的文件夹，或 Hub 缓存中的仓库名；不会复制或移动",
+    )
     add("add", Text("add a folder that lies elsewhere", "添加位于别处的模型文件夹")).add(
         "folder", type=Path, metavar="DIR", help=text
     )
@@ -177,6 +180,9 @@ def _models(models: Parser) -> None:
     )
     text = Text("a setting, such as adapter.kind=none", "一项设置，例如 adapter.kind=none")
     fit.add("overrides", nargs="*", default=[], metavar="section.key=value", help=text)
+    text = Text("its repository; without one they are listed", "仓库名；不写则列出全部")
+    about = Text("throw away what is there of a download that is not whole", "丢弃未完成的下载")
+    add("discard", about).add("model", nargs="?", default="", metavar="ID", help=text)
     text = Text("the model's id", "模型的 ID")
     delete = Text(
         "remove a model's folder; one that was added is only forgotten", "删除模型文件夹；添加的模型只会移出列表"

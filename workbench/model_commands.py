@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from workbench.commands import Result, delete
 from workbench.config.disk import disk_errors
+from workbench.config.errors import WorkbenchError
 from workbench.config.presets import with_overrides
 from workbench.config.run import RunConfig
-from workbench.config.text import Text, size
+from workbench.config.text import Text, listed, size
 from workbench.engine import Engine
 from workbench.engine.fitting import FITS, TOO_LARGE, disk_bytes
 from workbench.engine.keeping import Keep, folder_bytes
@@ -31,6 +34,8 @@ def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         return _delete(options, lang)
     if options.action == "download":
         return _download(options, lang)
+    if options.action == "discard":
+        return _discard(options, lang)
     engine = Engine(options.home, allow_paths=True, read_only=True)
     if options.action == "fit":
         return _fit(engine, options, lang)
@@ -38,7 +43,7 @@ def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         return _search(engine, options, lang)
     if options.action == "add":
         with disk_errors(options.home / "models" / "x"):
-            found = list(engine.models.add_all(options.folder))
+            found = _added(engine, options.folder)
     else:
         found = engine.models.list()
     rows, data = [], []
@@ -53,6 +58,37 @@ def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
              "bytes": folder_bytes(model.folder), "runs": list(kept.runs), "last_used": kept.last_used}
         )  # fmt: skip
     return Result({"models": data}, "\n".join(rows)), 0
+
+
+def _added(engine: Engine, folder: Path) -> list[Any]:
+    """A model's folder, one full of models, or a repository's id in the Hub's cache."""
+    if not folder.is_dir() and folder.as_posix().count("/") == 1:
+        return [engine.use_cached(folder.as_posix())]
+    return list(engine.models.add_all(folder))
+
+
+def _discard(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Throw away a download that is not whole, named by its repository or its folder; without a name list them."""
+    engine = Engine(options.home, allow_paths=True)
+    try:
+        parts = engine.partial_downloads()
+        wanted = [part for part in parts if options.model in (part.record.repo_id, part.folder.name)]
+        if options.model and not wanted:
+            raise WorkbenchError(
+                Text("there is no unfinished download {name}", "没有未完成的下载 {name}").with_(name=options.model),
+                Text("There are: {names}.", "现有：{names}。").with_(
+                    names=listed(part.record.repo_id for part in parts)
+                ),
+                code="unknown_download",
+            )
+        freed = sum(engine.discard_download(part.folder.name) for part in wanted)
+    finally:
+        engine.close()
+    shown = wanted or parts
+    data = [{"id": part.record.repo_id, "name": part.folder.name, "bytes": part.done} for part in shown]
+    rows = [f"{part.record.repo_id}  {size(part.done)}" for part in shown]
+    rows += [Text("{size} are free again.", "已释放 {size}。").with_(size=size(freed)).to(lang)] if wanted else []
+    return Result({"downloads": data, "freed_bytes": freed}, "\n".join(rows)), 0
 
 
 def _delete(options: argparse.Namespace, lang: str) -> tuple[Result, int]:

@@ -12,40 +12,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.config.demo import is_demo, refuse_in_demo
-from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.data.turns import Message
-from workbench.engine import changes, checks, offers, pushing, views
+from workbench.engine import changes, checks, pushing, views
 from workbench.engine.board import Board, failure
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
 from workbench.engine.events import last_step
-from workbench.engine.fitting import shape_of_folder
 from workbench.engine.hardware import memory
 from workbench.engine.job_store import JobStore
 from workbench.engine.job_views import JobView, JobViews
 from workbench.engine.jobs.base import Tools
 from workbench.engine.keeping import made_models
 from workbench.engine.lease import Lease
-from workbench.engine.looking import Looking
 from workbench.engine.needs import Needs
 from workbench.engine.owners import FOLDER, Owners
 from workbench.engine.run_jobs import RunJobs
 from workbench.engine.runs import RunStore
+from workbench.engine.supply import Supply
 from workbench.engine.views import Status
-from workbench.hub import Reachable, Source, Tokens, make_source, reachable, read_source, save_source
+from workbench.hub import Tokens
 from workbench.hub.push import PushPlan
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
-from workbench.models.shape import Shape
 
 CLICKS_KEPT = 256  # the newest Starts that are known again
 SAVE_SECONDS = 60.0  # how long closing waits for a running training to save itself
 
 
-class Engine(Looking):
+class Engine(Supply):
     """Models, data, runs and answers of one home folder.
 
     Args:
@@ -246,65 +242,11 @@ class Engine(Looking):
             raise error
         return record.result
 
-    def offers(self, words: str = "") -> list[offers.Offer]:
-        """Models that can be downloaded: the recommended ones, or what the source finds; that takes up to ten seconds."""
-        if is_demo() or not words.strip():
-            return offers.recommended(self.source(), words)
-        return offers.found(self._tools.source, words, self.tokens.current())
-
-    def shape(self, model: str) -> Shape:
-        """The shape of a model, wherever it is: here, recommended, or at the source, which is asked for its config.json.
-
-        Raises:
-            WorkbenchError: there is no such model.
-        """
-        try:
-            info = self.models.resolve(model, self.allow_paths)
-        except WorkbenchError as error:
-            if error.code != "unknown_model" or not offers.can_come(model):
-                raise
-            return offers.shape_named(self._tools.source, model, self.tokens.current())
-        return shape_of_folder(info.folder, info.parameters)
-
-    def download(self, repository: str) -> str:
-        """Queue the download of a model: a repository's id or address, or a recommended model's id; the job's id.
-
-        One that was stopped, interrupted or failed goes on under its own id; one that is under way here stays the only one.
-        """
-        request = offers.request_for(self._tools.source, repository)
-        with self._owners.beginning():
-            known = next((job for job in self._board.jobs() if (job.kind, job.request) == ("download", request)), None)
-            if known is not None and known.active and self._owners.mine(known.id):
-                return known.id
-            if known is not None and known.resumable:
-                return self._board.resume(known.id)
-            return self._board.start("download", request)
-
     def push_plan(
         self, run_id: str, repo_id: str, what: Any = "adapter", *, private: bool = True, answers: bool = True
     ) -> PushPlan:
         """What uploading a run's result would send, where to, and who would see it; up to ten seconds."""
         return pushing.plan_of(self._tools, run_id, what, repo_id, private=private, answers=answers)
-
-    def use_token(self, text: str) -> None:
-        """Keep an access token in this process's memory. Raises where it is none, and in a public demo."""
-        refuse_in_demo()
-        self.tokens.use(text)
-
-    def source(self) -> Source:
-        """Where models come from and go to."""
-        return read_source(self.home)[0]
-
-    def choose_source(self, kind: str, endpoint: str = "", *, offline: bool = False, proxy: str = "") -> Reachable:
-        """Take another one, for this home, and say whether it answers; that takes up to five seconds.
-
-        Raises:
-            WorkbenchError: the address is none; nothing was changed then.
-        """
-        refuse_in_demo()
-        source = make_source(kind, endpoint, offline, proxy)
-        save_source(self.home, source)
-        return reachable(source)
 
     def jobs(self) -> list[JobView]:
         """Everything that runs or waits, trainings too, and what other jobs came to, newest first."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.problems import short
 from workbench.config.text import Text, same
 from workbench.engine.fitting import guessed_shape
-from workbench.hub import Found, Source, Token, check_id, plan, search
+from workbench.hub import CachedModel, Found, Source, Token, check_id, plan, search
 from workbench.models.curated import CuratedModel, curated_models
 from workbench.models.shape import Shape, shape_of
 
@@ -110,6 +114,23 @@ def shape_named(source: Source, name: str, token: Token | None) -> Shape:
             return shape or guessed_shape(model.parameters)
     found = plan(source, check_id(name, source), token=token)
     return shape_of(found.config) or guessed_shape(found.parameters or found.bytes / 2)
+
+
+def not_cached(repo_id: str) -> WorkbenchError:
+    """A model that is not whole in the Hub's cache, or not there."""
+    return WorkbenchError(
+        Text("{model} is not whole in the Hugging Face cache", "Hugging Face 缓存中没有完整的 {model}").with_(
+            model=short(repo_id)
+        ),
+        Text("Download it.", "请下载它。"),
+        code="not_cached",
+    )
+
+
+def unregistered(found: list[CachedModel], folders: Iterable[Path]) -> list[CachedModel]:
+    """Of the models in the Hub's cache those that are not in the list of models yet."""
+    known = {os.path.realpath(folder) for folder in folders}
+    return [model for model in found if os.path.realpath(model.folder) not in known]
 
 
 def can_come(name: str) -> bool:

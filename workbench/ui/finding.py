@@ -17,7 +17,8 @@ from workbench.engine.offers import Offer
 from workbench.ui import html, sourcing
 from workbench.ui.fits import badge, fit_of_offer, way_of_training
 from workbench.ui.jobs import DOWNLOAD, course
-from workbench.ui.shell import Shell, press
+from workbench.ui.lying import PIECE, Lying
+from workbench.ui.shell import Shell, made_html, press
 from workbench.ui.tabtools import TOLD, panel
 
 _TITLE = Text("Find and download a model", "查找并下载模型")
@@ -60,6 +61,8 @@ class Finder:
             if not is_demo():
                 with gr.Accordion(shell.text(_ELSEWHERE), open=False, elem_id="find-source"):
                     sourcing.build(shell)
+            Lying(shell)
+            self.lying = made_html(elem_id="find-lying")
         self.progress = panel("find-progress")
         self.seen = gr.State("")
 
@@ -107,6 +110,10 @@ class Finder:
         begun.then(None, None, None, js=press(shell.beat))
         # A model that has come may be the one that the form on the Train tab waits for.
         self.progress.change(None, None, None, js="() => { document.querySelector('button#train-look')?.click() }")
+        shell.page.load(
+            shell.safe(lambda request: shell.live.slot(PIECE, "", shell.lang(request))), None, self.lying,
+            queue=False, show_progress="hidden",
+        )  # fmt: skip
         shell.on_tick(changed, [self.seen, shell.form], [self.progress, self.seen, *outputs_again])
 
     def _downloads(self) -> list[Any]:

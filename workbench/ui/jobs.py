@@ -122,9 +122,13 @@ def bar(job: JobView, lang: str) -> html.Markup:
     return html.progress(share, job.title.to(lang), " · ".join(far))
 
 
-def button(deed: str, key: str, words: str, about: str = "", off: bool = False) -> html.Markup:
-    """A button that does a deed of the live pieces (`Live.deed`), wherever it stands."""
+def button(deed: str, key: str, words: str, about: str = "", off: bool = False, then: str = "") -> html.Markup:
+    """A button that does a deed of the live pieces (`Live.deed`), wherever it stands.
+
+    Args:
+        then: id of a button of the page that is pressed when it is done.
+    """
     return html.Markup(
         f'<button type="button" class="plain" data-deed="{deed}" data-key="{html.esc(key)}" '
-        f'title="{html.esc(about)}"{" disabled" if off else ""}>{html.esc(words)}</button>'
+        f'data-then="{html.esc(then)}" title="{html.esc(about)}"{" disabled" if off else ""}>{html.esc(words)}</button>'
     )

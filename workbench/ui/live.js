@@ -102,6 +102,7 @@
       else said = String(reply.status);
     } catch (error) { said = String(error); }
     if (refused) button.disabled = false;
+    else if (button.dataset.then) document.querySelector(`button#${button.dataset.then}`)?.click();
     if (said) {
       const note = document.createElement('p');
       note.className = refused ? 'note refused' : 'note';
