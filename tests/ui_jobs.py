@@ -120,6 +120,10 @@ class FakeJobs:
 
     partial_downloads = cached_models
 
+    def model_folders(self) -> tuple[Path, ...]:
+        """The home's own alone."""
+        return (self.home / "models",)
+
     def use_token(self, text: str) -> None:
         """Keep an access token."""
         self.tokens.use(text)

@@ -180,6 +180,14 @@ def _models(models: Parser) -> None:
     )
     text = Text("a setting, such as adapter.kind=none", "一项设置，例如 adapter.kind=none")
     fit.add("overrides", nargs="*", default=[], metavar="section.key=value", help=text)
+    text = Text(
+        "the folder, e.g. on another disk; without one it is named", "文件夹，例如另一块磁盘上的；不写则显示当前的"
+    )
+    about = Text(
+        "where new models are put; those that are there stay and stay listed",
+        "新模型存放在哪里；已有的模型不动，仍在列表中",
+    )
+    add("folder", about).add("folder", nargs="?", type=Path, metavar="DIR", help=text)
     text = Text("its repository; without one they are listed", "仓库名；不写则列出全部")
     about = Text("throw away what is there of a download that is not whole", "丢弃未完成的下载")
     add("discard", about).add("model", nargs="?", default="", metavar="ID", help=text)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.commands import Result, delete
-from workbench.config.disk import disk_errors
+from workbench.config.disk import disk_errors, free_bytes
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import with_overrides
 from workbench.config.run import RunConfig
@@ -37,6 +37,8 @@ def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     if options.action == "discard":
         return _discard(options, lang)
     engine = Engine(options.home, allow_paths=True, read_only=True)
+    if options.action == "folder":
+        return _folder(engine, options)
     if options.action == "fit":
         return _fit(engine, options, lang)
     if options.action == "search":
@@ -58,6 +60,13 @@ def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
              "bytes": folder_bytes(model.folder), "runs": list(kept.runs), "last_used": kept.last_used}
         )  # fmt: skip
     return Result({"models": data}, "\n".join(rows)), 0
+
+
+def _folder(engine: Engine, options: argparse.Namespace) -> tuple[Result, int]:
+    """Say where new models are put, or choose another folder for them."""
+    chosen = engine.choose_models_folder(options.folder) if options.folder else engine.model_folders()[-1]
+    free = free_bytes(chosen)
+    return Result({"folder": str(chosen), "free_bytes": free}, f"{chosen}  {size(free)}"), 0
 
 
 def _added(engine: Engine, folder: Path) -> list[Any]:

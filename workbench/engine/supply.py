@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from workbench.config.demo import is_demo, refuse_in_demo
 from workbench.config.errors import WorkbenchError
+from workbench.config.text import Text
 from workbench.engine import offers
 from workbench.engine.board import Board
 from workbench.engine.fitting import shape_of_folder
@@ -28,6 +30,7 @@ from workbench.hub import (
     unfinished,
 )
 from workbench.models.catalog import ModelInfo
+from workbench.models.folders import choose_models_folder, model_folders
 from workbench.models.shape import Shape
 
 CACHE_SECONDS = 30.0  # between two looks into the Hub's cache
@@ -94,11 +97,33 @@ class Supply(Looking):
     def partial_downloads(self) -> list[Unfinished]:
         """Downloads of which something lies on the disk, but for those that are under way."""
         under_way = {job.request.get("repo_id") for job in self._board.jobs() if job.kind == "download" and job.active}
-        return [part for part in unfinished(self.home / "models") if part.record.repo_id not in under_way]
+        parts = [part for folder in dict.fromkeys(model_folders(self.home)) for part in unfinished(folder)]
+        return [part for part in parts if part.record.repo_id not in under_way]
 
     def discard_download(self, name: str) -> int:
         """Throw away what is there of a download; the bytes that this freed. Raises where it is going on."""
-        return discard(self.home / "models" / name)
+        return sum(discard(folder / name) for folder in dict.fromkeys(model_folders(self.home)))
+
+    def model_folders(self) -> tuple[Path, ...]:
+        """Where models are kept, the home's own folder first, the one for new models last."""
+        return model_folders(self.home)
+
+    def choose_models_folder(self, folder: Path) -> Path:
+        """Put new models into another folder from now on, such as one on another disk. Only for who may name paths.
+
+        Raises:
+            WorkbenchError: nothing can be written there, or it belongs to the home.
+        """
+        if not self.allow_paths:
+            raise WorkbenchError(
+                Text("the page chooses no folders", "页面不能选择文件夹"),
+                Text(
+                    "On the command line: python -m workbench models folder DIR",
+                    "请用命令行：python -m workbench models folder 文件夹",
+                ),
+                code="no_paths",
+            )
+        return choose_models_folder(self.home, folder)
 
     def use_token(self, text: str) -> None:
         """Keep an access token in this process's memory. Raises where it is none, and in a public demo."""

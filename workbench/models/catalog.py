@@ -22,6 +22,7 @@ from workbench.config.disk import (
     HELD,
     LEFT_SECONDS,
     disk_errors,
+    entries,
     hide,
     real_place,
     remove,
@@ -32,6 +33,7 @@ from workbench.config.disk import (
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, listed, same, writable
 from workbench.models.files import ModelFiles, check_folder
+from workbench.models.folders import model_folders
 from workbench.models.reading import model_error, read_json_object
 from workbench.models.shelves import HOLDS, MODELS, models_in, on_shelf
 from workbench.models.unchanged import UnchangedFolders
@@ -87,7 +89,8 @@ class ModelCatalog:
         shipped: Path = _STARTER_FOLDER,
         made: Callable[[], Mapping[str, MadeModel]] = dict,
     ) -> None:
-        self._folder = Path(home) / "models"
+        self._home = Path(home)
+        self._folder = self._home / "models"
         self._shipped = Path(shipped)
         self._made = made
         self._unchanged = UnchangedFolders()
@@ -209,11 +212,17 @@ class ModelCatalog:
 
     def sweep(self) -> None:
         """Remove what was half-made or half-deleted when a process ended. Only for who holds the home."""
-        sweep(self._folder, LEFT_SECONDS)
+        for folder in set(model_folders(self._home)):
+            sweep(folder, LEFT_SECONDS)
 
     def _own(self) -> dict[str, Path]:
         """Everything that lies in the home's folder of models, by its id, which is also there for what is no model."""
-        return shown_entries(self._folder, self._name)
+        found = shown_entries(self._folder, self._name)
+        for folder in model_folders(self._home)[1:]:
+            for path in () if folder == self._folder else entries(folder):
+                if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+                    found.setdefault(path.name if path.name != STARTER else f"{folder.name}/{path.name}", path)
+        return found
 
     def _name(self, path: Path) -> str:
         name = path.name
@@ -256,10 +265,10 @@ class ModelCatalog:
 
     def _describe(self, model_id: str, path: Path, made: MadeModel | None = None) -> ModelInfo:
         folder, label = path, writable(path.name)
-        if made is None and path.parent != self._folder and path != self._shipped:
+        if made is None and path.parent not in model_folders(self._home) and path != self._shipped:
             made = self._made().get(model_id)
         try:
-            if path.parent == self._folder:
+            if path.parent in model_folders(self._home):
                 self._check_place(model_id, path)
             if on_shelf(path, model_id) is not None:
                 raise _empty_shelf(_read_link(path)[0])
@@ -281,7 +290,7 @@ class ModelCatalog:
             shipped=shipped,
             has_template=bool(files and files.has_template),
             dtype=files.dtype if files else "",
-            place=HELD if made or (path.parent != self._folder and not shipped) else _place(path),
+            place=HELD if made or (path.parent not in model_folders(self._home) and not shipped) else _place(path),
             problem=problem,
         )
 

@@ -119,7 +119,10 @@ class Finder:
     def _downloads(self) -> list[Any]:
         """The downloads there were, without those whose model was deleted since."""
         engine = self._shell.engine
-        return [job for job in engine.jobs() if job.kind == DOWNLOAD and not is_gone(job, engine.home / "models")]
+        folders = engine.model_folders()
+        return [
+            job for job in engine.jobs() if job.kind == DOWNLOAD and not all(is_gone(job, folder) for folder in folders)
+        ]
 
     def _jobs(self, lang: str) -> html.Markup:
         """The bars of downloads that run or wait, and what became of the last ones."""
@@ -139,7 +142,7 @@ def _first(look: Any) -> Any:
 
 
 def is_gone(job: Any, models: Path) -> bool:
-    """Whether a download came to its end and its model is there no more. A record is a file: only a name in it counts."""
+    """Whether a download came to its end and its model is not in this folder. A record is a file: only a name in it counts."""
     name = (job.result or {}).get("model")
     return isinstance(name, str) and (models / name).parent == models and not (models / name).is_dir()
 

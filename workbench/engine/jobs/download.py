@@ -10,6 +10,7 @@ from workbench.config.text import Text
 from workbench.engine.jobs import base
 from workbench.engine.offers import is_recommended
 from workbench.hub import Transfer, check_id, download, downloaded, place_for, plan
+from workbench.models.folders import model_folders, new_models_folder
 
 
 class Request(base.Request):
@@ -34,7 +35,8 @@ class Download(base.JobKind):
         repo_id = check_id(request.repo_id)
         if not is_recommended(repo_id):
             refuse_in_demo()
-        folder = downloaded(tools.home / "models", repo_id)
+        folder = next(filter(None, (downloaded(one, repo_id) for one in model_folders(tools.home))), None)
+        new_models_folder(tools.home)
         if folder is not None:
             raise WorkbenchError(
                 Text("{model} is on this computer already", "{model} 已经在这台电脑上").with_(model=repo_id),
@@ -57,6 +59,6 @@ class Download(base.JobKind):
             words = now.note or (file if now.file else Text("Checking the model", "正在检查模型"))
             job.progress(words, now.done, now.total, unit="bytes", seconds_left=now.seconds_left)
 
-        place = place_for(tools.home / "models", wanted.repo_id, request.model_id)
+        place = place_for(new_models_folder(tools.home), wanted.repo_id, request.model_id)
         folder = download(wanted, source, place, token, tell, job.stop)
         return {"model": folder.name, "folder": str(folder), "bytes": wanted.bytes}

@@ -46,7 +46,7 @@ def build(shell: Shell) -> None:
     keeper = Keeper(shell)
     damaged = DamagedList(shell, ID, lambda: _damaged(shell.engine.models.list()), shell.engine.delete_model)
     finder = Finder(shell)
-    folder = shell.engine.home / "models"
+    folder = shell.engine.model_folders()[-1]
     gr.Markdown(shell.text(_MORE.with_(folder=folder)), elem_classes="note")
     with gr.Row(elem_classes="next-row"):
         again = gr.Button(shell.text(_AGAIN), scale=0, min_width=140, elem_id="model-again")
