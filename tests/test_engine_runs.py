@@ -368,4 +368,4 @@ def test_forecast_counts_steps_as_the_run_then_does_them(engine):
     expected = engine.forecast(config)
     record = done(engine, config)
     assert record.total_steps == expected.steps
-    assert expected.disk_bytes > 0 and expected.memory_bytes > 0
+    assert expected.disk_bytes > 0 and expected.fit.peak_bytes > 0
