@@ -26,4 +26,9 @@ def test_fit_says_part_by_part_whether_training_fits_and_what_would(tmp_path):
     assert large.code == 1 and "只有" in large.out and "梯度" in large.out and "adapter.kind=lora" in large.out
     timed = say("models", "fit", "starter", "data.train=pirate-voice", "--home", home, "--json").data
     assert timed["fits"] and timed["seconds"] > 0 and timed["disk_bytes"] > 0
+    assert timed["basis"] == "guess"
+    short = ("optimization.batch_size=2", "data.max_length=32")
+    measured = say("models", "fit", "starter", "data.train=pirate-voice", *short, "--measure", "--home", home, "--json")
+    assert measured.code == 0 and measured.data["basis"] == "measured" and measured.data["seconds"] > 0
+    assert say("models", "fit", "starter", "--measure", "--home", home).code == 2, "trial steps need data"
     assert say("models", "fit", "nope", "--home", home).code == 2

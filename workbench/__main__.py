@@ -181,6 +181,11 @@ def _models(models: Parser) -> None:
     text = Text("a setting, such as adapter.kind=none", "一项设置，例如 adapter.kind=none")
     fit.add("overrides", nargs="*", default=[], metavar="section.key=value", help=text)
     text = Text(
+        "train a few steps first and throw them away, to say how long it takes here",
+        "先试训几步（结果丢弃），实测在本机的耗时",
+    )
+    fit.add("--measure", action="store_true", help=text)
+    text = Text(
         "the folder, e.g. on another disk; without one it is named", "文件夹，例如另一块磁盘上的；不写则显示当前的"
     )
     about = Text(
@@ -240,7 +245,11 @@ def _chat(chat: Parser) -> None:
 
 def _merge(merge: Parser) -> None:
     merge.add("run", metavar="RUN", help=_RUN)
-    merge.add("folder", type=Path, metavar="DIR", help=Text("a folder that does not exist yet", "尚不存在的文件夹"))
+    text = Text(
+        "a folder that does not exist yet; without one: into the run's own exports, where push finds it",
+        "尚不存在的文件夹；不写则放入该运行的 exports，push 会用到",
+    )
+    merge.add("folder", type=Path, nargs="?", metavar="DIR", help=text)
     text = Text(
         "fp32, bf16, fp16 or auto: as the base model (default)", "fp32、bf16、fp16 或 auto：与基座模型相同（默认）"
     )

@@ -85,11 +85,12 @@ def carried_out(engine: Engine, job_id: str, lang: str) -> dict[str, Any]:
 
 
 def merge(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
-    """Write the merged model."""
+    """Write the merged model, into the run's `exports/` where no folder is named."""
     engine = Engine(options.home, allow_paths=True)
     try:
-        with disk_errors(options.folder):
-            asked = {"run": options.run, "folder": str(options.folder.absolute()), "dtype": options.dtype}
+        place = options.folder.absolute() if options.folder is not None else None
+        with disk_errors(place or options.home):
+            asked = {"run": options.run, "folder": str(place) if place else None, "dtype": options.dtype}
             folder = carried_out(engine, engine.start("merge", asked), lang)["folder"]
     finally:
         engine.close()

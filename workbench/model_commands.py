@@ -25,7 +25,11 @@ _BUILT_ON = Text(
     "以下运行以它为基座，没有它将无法继续、对话或合并：{runs}。",
 )
 _DISK = Text("On disk about {size} for checkpoints and the result.", "检查点和结果约占磁盘 {size}。")
-_TIME = Text("About {minutes} minutes.", "约 {minutes} 分钟。")
+_TIME = {
+    "measured": Text("About {minutes} minutes, measured.", "约 {minutes} 分钟（实测）。"),
+    "runs": Text("About {minutes} minutes, as earlier runs.", "约 {minutes} 分钟（按以往运行）。"),
+    "guess": Text("Very roughly {minutes} minutes; --measure tells.", "粗略估计 {minutes} 分钟；加 --measure 可实测。"),
+}
 
 
 def models(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
@@ -135,19 +139,22 @@ def _search(engine: Engine, options: argparse.Namespace, lang: str) -> tuple[Res
 
 
 def _fit(engine: Engine, options: argparse.Namespace, lang: str) -> tuple[Result, int]:
-    """Memory, part by part, disk, and time where data is named and like runs were, of training a model in this way."""
+    """Memory, part by part, disk, and time where data is named, of training a model in this way."""
     config = RunConfig.parse(with_overrides({"model": {"base": options.model}}, options.overrides))
+    with_data = any(word.startswith("data.train=") for word in options.overrides)
+    if options.measure:
+        _measure(options, config, with_data, lang)
     shape = engine.shape(options.model)
-    fit, seconds = engine.memory_fit(config, shape, config.data.max_length), None
-    if any(word.startswith("data.train=") for word in options.overrides):
+    fit, seconds, basis = engine.memory_fit(config, shape, config.data.max_length), None, None
+    if with_data:
         expected = engine.forecast(config)
-        fit, seconds = expected.fit, expected.seconds
+        fit, seconds, basis = expected.fit, expected.seconds, expected.basis
     disk = disk_bytes(shape, config)
     parts = {name: size_ for name, size_ in fit.parts.items() if size_}
     data = {
         "fits": fit.kind != TOO_LARGE, "verdict": fit.kind, "peak_bytes": fit.peak_bytes,
         "available_bytes": fit.available_bytes, "parts": parts, "parameters": shape.parameters, "disk_bytes": disk,
-        "seconds": seconds,
+        "seconds": seconds, "basis": basis,
         "advice": [
             {"path": one.path, "value": one.value, "text": one.text.to(lang), "saved_bytes": one.saved_bytes,
              "peak_bytes": one.peak_bytes} for one in fit.changes
@@ -158,10 +165,25 @@ def _fit(engine: Engine, options: argparse.Namespace, lang: str) -> tuple[Result
         f"  {size(count):>8}  {PARTS[name].to(lang)}" for name, count in sorted(parts.items(), key=lambda p: -p[1])
     ]
     rows.append(_DISK.with_(size=size(disk)).to(lang))
-    rows += [_TIME.with_(minutes=f"{seconds / 60:.1f}").to(lang)] if seconds is not None else []
+    rows += [_TIME[basis].with_(minutes=f"{seconds / 60:.1f}").to(lang)] if seconds is not None and basis else []
     if fit.kind != FITS:
         rows += [f"  {one.path}={one.value}  -{size(one.saved_bytes)}  {one.text.to(lang)}" for one in fit.changes]
     return Result(data, "\n".join(rows)), 0 if fit.kind != TOO_LARGE else 1
+
+
+def _measure(options: argparse.Namespace, config: RunConfig, with_data: bool, lang: str) -> None:
+    """Train a few steps and throw them away; what they took stands in the home."""
+    if not with_data:
+        raise WorkbenchError(
+            Text("trial steps need data", "试训需要数据"),
+            Text("Name a set: data.train=NAME_OR_FILE.", "请指定数据集：data.train=名称或文件。"),
+            field="data.train",
+        )
+    engine = Engine(options.home, allow_paths=True)
+    try:
+        carried_out(engine, engine.measure(config), lang)
+    finally:
+        engine.close()
 
 
 def _download(options: argparse.Namespace, lang: str) -> tuple[Result, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from workbench.engine.fitting import (
     tokens_of_rows,
 )
 from workbench.engine.hardware import cuda_module, torch_is_loaded, unsupported_card
-from workbench.engine.plan import Forecast, plan_steps, split_counts
+from workbench.engine.plan import EVALUATION_ROWS, Basis, Forecast, Measured, plan_steps, split_counts
 from workbench.engine.records import RunRecord
 from workbench.methods import METHODS
 from workbench.models.adapter_targets import ALL, expert_names, problems_of_targets
@@ -87,8 +88,13 @@ def forecast(
     history: list[RunRecord],
     *,
     allow_paths: bool,
+    measured: Callable[[str], Measured | None] = lambda data: None,
 ) -> Forecast:
-    """What a run will need. Seconds follow the speed of earlier runs on the same model; without one, a cautious guess.
+    """What a run will need. Seconds follow what was measured, or the speed of earlier runs that are like it; without either,
+    a cautious guess.
+
+    Args:
+        measured: gives what trial steps of such a run took, for the fingerprint of its data.
 
     Raises:
         WorkbenchError: model or data cannot be used.
@@ -102,11 +108,22 @@ def forecast(
     mean = sum(map(text_tokens, sample)) / len(sample) if sample else 1.0
     per_row = min(mean, config.data.max_length)
     tokens = int(per_row * plan.total * config.optimization.batch_size * config.optimization.accumulation)
-    speeds = [run.tokens_per_second for run in history if _alike(run, config) and run.tokens_per_second]
-    work = (4.0 if config.adapter.kind != "none" else 6.0) * max(model.parameters, 1)
+    per_step = config.optimization.batch_size * config.optimization.accumulation
+    other = data.load(config.data.eval, allow_paths=allow_paths).examples if config.data.eval else []
     # Evaluating goes forward only, which is a third of a step.
-    worth = tokens + per_row * kept * (plan.total // plan.evaluate_every) / 3
-    seconds = worth / statistics.median(speeds[:LIKE_RUNS]) if speeds else worth * work / SLOWEST + plan.total * 0.02
+    evaluating = (kept or min(len(other), EVALUATION_ROWS)) * (plan.total // plan.evaluate_every) / 3
+    trial = measured(loaded.fingerprint)
+    basis: Basis = "measured" if trial else "runs"
+    speeds = [run.tokens_per_second for run in history if _alike(run, config) and run.tokens_per_second]
+    if trial is not None:
+        # It asks before the first step and at each evaluation; the last one is at the end.
+        answers = len(config.evaluation.questions) * (1 + max(plan.total // plan.evaluate_every, 1))
+        seconds = trial.seconds(plan.total + evaluating / per_step, answers)
+    elif speeds:
+        seconds = (tokens + per_row * evaluating) / statistics.median(speeds[:LIKE_RUNS])
+    else:
+        work = (4.0 if config.adapter.kind != "none" else 6.0) * max(model.parameters, 1)
+        basis, seconds = "guess", (tokens + per_row * evaluating) * work / SLOWEST + plan.total * 0.02
     shape = shape_of_folder(model.folder, model.parameters)
     fit = memory_fit(shape, config, this_machine(), tokens_of_rows(config, loaded.examples))
     return Forecast(
@@ -118,6 +135,8 @@ def forecast(
         disk_bytes=disk_bytes(shape, config),
         free_disk_bytes=free_bytes(home),
         fit=fit,
+        basis=basis,
+        measured=trial,
     )
 
 

@@ -23,6 +23,7 @@ from workbench.engine.events import last_step
 from workbench.engine.hardware import memory
 from workbench.engine.job_store import JobStore
 from workbench.engine.job_views import JobView, JobViews
+from workbench.engine.jobs import measure
 from workbench.engine.jobs.base import Tools
 from workbench.engine.keeping import made_models
 from workbench.engine.lease import Lease
@@ -227,6 +228,14 @@ class Engine(Supply):
         """
         with self._owners.beginning():
             return self._board.start(kind, request)
+
+    def measure(self, config: RunConfig) -> str:
+        """Queue trial steps of a run, which say how long it will take here; the job's id.
+
+        Raises:
+            WorkbenchError: such a run could not start.
+        """
+        return self.start(measure.KIND, {"config": config.values()})
 
     def resume_job(self, job_id: str) -> str:
         """Do a job again that was stopped, interrupted or failed."""

@@ -11,8 +11,10 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
 from workbench.engine import checks, findings, takeaway, views
+from workbench.engine.board import Board
 from workbench.engine.fitting import USUAL_ROW, MemoryFit, memory_fit, shape_of_folder, this_machine
 from workbench.engine.hardware import has_card, memory
+from workbench.engine.jobs.measure import latest
 from workbench.engine.keeping import Keep, keep
 from workbench.engine.plan import Forecast
 from workbench.engine.records import RunRecord
@@ -32,6 +34,7 @@ class Looking:
     data: DataLibrary
     store: RunStore
     _views: views.Views
+    _board: Board
 
     # Presets and data
 
@@ -108,8 +111,9 @@ class Looking:
     def forecast(self, config: RunConfig) -> Forecast:
         """Steps, time, memory and disk of a run, before it starts."""
         return checks.forecast(
-            config, self.models, self.data, self.home, self.store.all(), allow_paths=self.allow_paths
-        )
+            config, self.models, self.data, self.home, self.store.all(), allow_paths=self.allow_paths,
+            measured=lambda data: latest(self._board.jobs(), config, data),
+        )  # fmt: skip
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""

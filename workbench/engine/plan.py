@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from workbench.config.reading import Count, Number
 from workbench.config.run import RunConfig
 from workbench.engine.fitting import MemoryFit
 
 EVALUATION_ROWS = 200  # at most so many rows are kept back from the training data
 LOGGED = 5000  # at most about so many lines of numbers a run
+
+Seconds = Annotated[Number, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -73,14 +79,49 @@ def evaluate_every(total: int) -> int:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What trial steps took: seconds until the first one, seconds of each (the mean of `steps`), seconds of an answer to one of
+    the run's questions (None where it asks none), bytes of memory at most."""
+
+    seconds_to_begin: Seconds
+    seconds_per_step: Seconds
+    steps: Count
+    memory_bytes: Count
+    seconds_per_answer: Seconds | None = None
+
+    def seconds(self, steps: float, answers: int) -> float:
+        """Of a run of so many steps and answers."""
+        return self.seconds_to_begin + self.seconds_per_step * steps + (self.seconds_per_answer or 0.0) * answers
+
+
+def work_of_a_step(config: RunConfig) -> dict[str, Any]:
+    """The settings that decide how long a step takes: what was measured holds for all runs that have the same."""
+    values = config.values()
+    return {
+        **{name: values[name] for name in ("model", "method", "adapter", "precision")},
+        "data": {name: values["data"][name] for name in ("train", "max_length", "learn", "max_rows")},
+        "optimization": {name: values["optimization"][name] for name in ("batch_size", "accumulation", "optimizer")},
+    }
+
+
+Basis = Literal["measured", "runs", "guess"]
+
+
+@dataclass(frozen=True)
 class Forecast:
-    """What to expect before Start. `seconds` is None when nothing comparable ran on this computer yet."""
+    """What to expect before Start.
+
+    `basis` says where `seconds` come from: trial steps of such a run (`measured`), earlier runs that are like it, or a guess
+    from the model's size.
+    """
 
     rows: int
     evaluation_rows: int
     steps: int
     tokens: int
-    seconds: float | None
+    seconds: float
     disk_bytes: int
     free_disk_bytes: int
     fit: MemoryFit  # of its memory
+    basis: Basis = "guess"
+    measured: Measured | None = None

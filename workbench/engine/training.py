@@ -6,7 +6,6 @@ Order of things: load, read, build the trainer, train (or go on from a checkpoin
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -20,11 +19,9 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerState
 from transformers.training_args import ParallelMode
 
-from workbench.config.disk import disk_errors, sync
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, listed
-from workbench.data.ends import ending_of
 from workbench.data.library import Loaded
 from workbench.data.notices import row_numbers
 from workbench.data.tokens import TemplateRefusal
@@ -40,12 +37,13 @@ from workbench.engine.fitting import Machine, shape_of_folder, tokens_of_rows, w
 from workbench.engine.generation import Sampling, generate, kept_random_numbers
 from workbench.engine.hardware import memory, physical_cores
 from workbench.engine.plan import EVALUATION_ROWS, kept_back, plan_of, plan_steps
+from workbench.engine.saving import save_result
 from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
 from workbench.methods.course import Course
 from workbench.models.adapter_targets import ALL, left_out, problems_of_layers
-from workbench.models.generation_settings import read_generation_settings, write_with_ends
+from workbench.models.generation_settings import read_generation_settings
 from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
 from workbench.models.quick_lora import quicken
 
@@ -96,6 +94,15 @@ class Outcome:
     learned: bool
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A training of which everything is loaded, read and built."""
+
+    trainer: Any
+    tokenizer: Any
+    callback: RunCallback
+
+
 def train(job: TrainingJob) -> Outcome:
     """Run the job.
 
@@ -103,6 +110,20 @@ def train(job: TrainingJob) -> Outcome:
         StopRequested: Stop was pressed before the first step.
         WorkbenchError: something a person can put right.
     """
+    ready = prepare(job)
+    trainer = ready.trainer
+    _run(trainer, job, ready.callback)
+    job.emit(_stage("saving", Text("Saving the result", "正在保存结果")))
+    save_result(trainer, ready.tokenizer, job.folder, job.base, job.base_name)
+    state = trainer.state
+    stopped = job.stop.is_set() and state.global_step < state.max_steps
+    last = ready.callback.last
+    numbers = last.get("loss"), last.get("eval_loss")
+    return Outcome(stopped, state.global_step, state.max_steps, *numbers, learned=trainer.learned())
+
+
+def prepare(job: TrainingJob) -> Prepared:
+    """Load the model, read the data, build the trainer. Raises as `train` does."""
     config = job.config
     torch.set_num_threads(config.precision.threads or physical_cores())
     if torch.cuda.is_available():
@@ -134,15 +155,7 @@ def train(job: TrainingJob) -> Outcome:
     )
     trainer = _build(job, model, tokenizer, (train_rows, eval_rows), (device, dtype), callback)
     _check_stop(job)
-
-    _run(trainer, job, callback)
-    job.emit(_stage("saving", Text("Saving the result", "正在保存结果")))
-    save_result(trainer, tokenizer, job)
-    state = trainer.state
-    stopped = job.stop.is_set() and state.global_step < state.max_steps
-    last = callback.last
-    numbers = last.get("loss"), last.get("eval_loss")
-    return Outcome(stopped, state.global_step, state.max_steps, *numbers, learned=trainer.learned())
+    return Prepared(trainer, tokenizer, callback)
 
 
 def _run(trainer: Any, job: TrainingJob, callback: RunCallback) -> None:
@@ -188,27 +201,6 @@ def split(
     places = kept_back(config, len(examples))
     kept = set(places)
     return [row for i, row in enumerate(examples) if i not in kept], [examples[i] for i in places]
-
-
-def save_result(trainer: Any, tokenizer: Any, job: TrainingJob) -> None:
-    """Put the adapter (or the whole model) into the run's folder; it appears there only when it is whole."""
-    name = "model" if job.config.adapter.kind == "none" else "adapter"
-    making, done = job.folder / f".{name}.making", job.folder / name
-    with disk_errors(done):
-        shutil.rmtree(making, ignore_errors=True)
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(making)
-        tokenizer.save_pretrained(making)
-        write_with_ends(job.base, making, ending_of(tokenizer).tokens)
-        if name == "adapter":
-            _portable(making, job.base_name)
-        for path in making.iterdir():
-            sync(path)
-        old = job.folder / f".{name}.old"
-        shutil.rmtree(old, ignore_errors=True)
-        if done.exists():
-            done.rename(old)
-        making.rename(done)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _build(
@@ -346,15 +338,6 @@ def _ask(job: TrainingJob, model: Any, tokenizer: Any, step: int) -> None:
 def _save_checkpoint(trainer: Any, callback: RunCallback) -> None:
     trainer._save_checkpoint(trainer.model, None)  # the trainer has no public way to save outside its loop
     callback.on_save(trainer.args, trainer.state, trainer.control)
-
-
-def _portable(adapter: Path, base_name: str) -> None:
-    """Replace the path of the base model on this machine by its name: paths tell about the machine and help nobody."""
-    (adapter / "README.md").unlink(missing_ok=True)  # peft's, with that path in it; the export writes a card
-    path = adapter / "adapter_config.json"
-    values = json.loads(path.read_text(encoding="utf-8"))
-    values["base_model_name_or_path"] = base_name
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _check_stop(job: TrainingJob) -> None:

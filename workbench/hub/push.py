@@ -216,7 +216,10 @@ def _allowed(source: Source, token: Token | None) -> None:
     if token is None:
         raise hub_error(
             Text("pushing needs an access token with the right to write", "推送需要有写入权限的访问令牌"),
-            Text("Make one at {tokens} and enter it.", "请在 {tokens} 创建并填入。").with_(tokens=TOKENS),
+            Text(
+                "Make one at {tokens}, and enter it on the Model tab or set HF_TOKEN.",
+                "请在 {tokens} 创建，填入“模型”页或设置 HF_TOKEN。",
+            ).with_(tokens=TOKENS),
             code="hub_token",
         )
     if not source.is_private:

@@ -101,6 +101,9 @@ class Finder:
                 return gr.skip()
             return [self._jobs(shell.lang(request)), now, *again(kept, request)]
 
+        def lying(request: gr.Request) -> Any:
+            return shell.live.slot(PIECE, "", shell.lang(request))
+
         outputs = [self.results, found, self.about, self.download]
         shell.page.load(shell.safe(_first(look)), shell.form, outputs, queue=False, show_progress="hidden")
         gr.on([self.search.click, self.words.submit], shell.safe(look), [self.words, shell.form], outputs, **TOLD)
@@ -110,10 +113,7 @@ class Finder:
         begun.then(None, None, None, js=press(shell.beat))
         # A model that has come may be the one that the form on the Train tab waits for.
         self.progress.change(None, None, None, js="() => { document.querySelector('button#train-look')?.click() }")
-        shell.page.load(
-            shell.safe(lambda request: shell.live.slot(PIECE, "", shell.lang(request))), None, self.lying,
-            queue=False, show_progress="hidden",
-        )  # fmt: skip
+        shell.page.load(shell.safe(lying), None, self.lying, queue=False, show_progress="hidden")
         shell.on_tick(changed, [self.seen, shell.form], [self.progress, self.seen, *outputs_again])
 
     def _downloads(self) -> list[Any]:

@@ -12,7 +12,16 @@ from workbench.ui.fits import memory_bar
 
 _BEFORE = Text("Before you start", "开始之前")
 _KEPT = Text("Rows kept for evaluation", "留作评估的样本")
-_UNKNOWN_TIME = Text("not known yet on this computer", "这台电脑上暂时还不知道")
+_BASIS = {
+    "measured": Text("about {time}, measured", "约 {time}（实测）"),
+    "runs": Text("about {time}, as earlier runs", "约 {time}（按以往运行）"),
+    "guess": Text("very roughly {time}", "粗略估计 {time}"),
+}
+_TRIAL = Text(
+    "Measured with {steps} trial steps: {seconds} s each, {memory} of memory at most. What they learned was thrown away.",
+    "实测 {steps} 步：每步 {seconds} 秒，内存最多 {memory}。试训结果已丢弃。",
+)
+_OF = Text("about {need} of {all}", "约 {need}，共 {all}")
 _MEMORY_SHORT = Text(
     "This needs more memory than there is. {way_on}",
     "所需内存超过了现有内存。{way_on}",
@@ -31,15 +40,12 @@ def forecast_card(forecast: Any, overlap: Sequence[Text], lang: str, unused: Seq
         overlap: what it says of rows that are learned and kept back as well.
         unused: what it says of rows and columns that are not used.
     """
-    time = html.duration(forecast.seconds) if forecast.seconds is not None else _UNKNOWN_TIME
-    about = Text("about {time}", "约 {time}").with_(time=time) if forecast.seconds is not None else time
-    of = Text("about {need} of {all}", "约 {need}，共 {all}")
     fit = forecast.fit
     rows = [
-        (Text("Time", "时间"), about.to(lang)),
+        (Text("Time", "时间"), _BASIS[forecast.basis].with_(time=html.duration(forecast.seconds)).to(lang)),
         (
             Text("Memory", "内存"),
-            of.with_(need=html.size(fit.peak_bytes), all=html.size(fit.available_bytes)).to(lang),
+            _OF.with_(need=html.size(fit.peak_bytes), all=html.size(fit.available_bytes)).to(lang),
         ),
         (Text("Steps", "步数"), f"{forecast.steps:,}"),
         (Text("Rows learned", "用于学习的样本"), f"{forecast.rows:,}"),
@@ -51,12 +57,19 @@ def forecast_card(forecast: Any, overlap: Sequence[Text], lang: str, unused: Seq
             .to(lang),
         ),
     ]
-    warnings = list(overlap)
+    trial, warnings = forecast.measured, list(overlap)
     if fit.kind == TOO_LARGE:
         warnings.append(_MEMORY_SHORT.with_(way_on=_LOWER if fit.changes else _SMALLER))
     if forecast.disk_bytes > forecast.free_disk_bytes:
         warnings.append(_DISK_SHORT)
     said = [html.Markup(f'<p class="problem">{html.esc(warning.to(lang))}</p>') for warning in warnings]
+    if trial is not None:
+        facts = {
+            "steps": trial.steps,
+            "seconds": f"{trial.seconds_per_step:.2g}",
+            "memory": html.size(trial.memory_bytes),
+        }
+        said.append(html.note(_TRIAL.with_(**facts).to(lang)))
     said += [html.note(_WHY.with_(line=line).to(lang)) for line in unused]
     return html.card(
         _BEFORE.to(lang), html.facts((label.to(lang), value) for label, value in rows), memory_bar(fit, lang), *said

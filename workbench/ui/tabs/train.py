@@ -25,6 +25,7 @@ from workbench.ui import html, presetlist, suited, summary
 from workbench.ui.fits import Advice
 from workbench.ui.forecast import forecast_card
 from workbench.ui.form import BY_NAME, Form, show_value
+from workbench.ui.measuring import Measure
 from workbench.ui.shell import QUIET, Shell, made_html, press
 from workbench.ui.summary import FIND_PROBLEM, START
 from workbench.ui.tabtools import on_open, panel
@@ -65,6 +66,7 @@ class _Part:
     preset: gr.Dropdown
     card: gr.HTML
     advice: Advice
+    measure: Measure
     yaml: gr.Textbox
     shown: gr.State
     note: gr.HTML
@@ -124,11 +126,22 @@ def build(shell: Shell) -> None:
                 )  # fmt: skip
         with gr.Column(scale=2, min_width=280, elem_classes="side"):
             card = made_html(elem_id="train-forecast")
+            measure = Measure(shell)
             advice = Advice(shell)
             waits = made_html(elem_id="train-waits")
             start = gr.Button(shell.text(START), variant="primary", size="lg", elem_id="train-start")
     part = _Part(
-        form, preset, card, advice, yaml, shown, note, reset, start, *(gr.Textbox("", visible=False) for _ in range(2))
+        form,
+        preset,
+        card,
+        advice,
+        measure,
+        yaml,
+        shown,
+        note,
+        reset,
+        start,
+        *(gr.Textbox("", visible=False) for _ in range(2)),
     )
     shell.shared["train.start_button"] = start
     _react(shell, part)
@@ -137,7 +150,7 @@ def build(shell: Shell) -> None:
 
 def _react(shell: Shell, part: _Part) -> None:
     form = part.form
-    looks = [*form.slots, part.shown, part.card, part.yaml, part.start, *part.advice.buttons]
+    looks = [*form.slots, part.shown, part.card, part.yaml, part.start, part.measure.button, *part.advice.buttons]
     given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs, part.click]
 
     def check(draft: str, shown: dict, *values: Any, request: gr.Request) -> Any:
@@ -167,6 +180,7 @@ def _react(shell: Shell, part: _Part) -> None:
     asked = [part.draft, *given]
     edited = form.on_edit(shell.safe(check), asked, looks, also=[again.click], trigger_mode="always_last", **QUIET)
     edited.then(shell.safe(keep), formed, kept, **QUIET)
+    part.measure.bind(form.read, form.inputs, again)
     _bind_advice(shell, part, seen)
     _bind_preset(shell, part, seen)
     kind, groups = form.field(KIND).widget, list(form.method_groups.values())
@@ -364,7 +378,8 @@ def _look(shell: Shell, part: _Part, values: Any, shown: dict, lang: str) -> lis
     forecast = engine.forecast(config)
     card = forecast_card(forecast, engine.overlap(config), lang, engine.unused(config))
     start = summary.start_button(form, [], kind, lang)
-    return [*updates, now, card, dump(config), start, *part.advice.shown(forecast.fit, lang)]
+    told = part.measure.shown(forecast), *part.advice.shown(forecast.fit, lang)
+    return [*updates, now, card, dump(config), start, *told]
 
 
 def _marks(
@@ -373,4 +388,5 @@ def _marks(
     updates, now = part.form.mark(problems, kind, lang, shown, reveal)
     card = summary.card(part.form, problems, kind, lang)
     start = summary.start_button(part.form, problems, kind, lang)
-    return [*updates, now, card, gr.skip() if yaml is None else yaml, start, *part.advice.shown(None, lang)]
+    told = part.measure.shown(None), *part.advice.shown(None, lang)
+    return [*updates, now, card, gr.skip() if yaml is None else yaml, start, *told]
