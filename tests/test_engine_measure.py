@@ -110,6 +110,7 @@ def test_a_trial_can_be_stopped_at_any_step(engine, monkeypatch):
     monkeypatch.setattr(measuring, "STEPS", 10_000)
     monkeypatch.setattr(measuring, "ENOUGH_SECONDS", 1e9)
     job = engine.measure(tiny_config())
+    assert engine.measure(tiny_config()) == job, "pressed twice is one trial"
     wait_for(lambda: engine.job(job).done >= 2, "no step was tried")
     engine.stop(job)
     with pytest.raises(StopRequested):

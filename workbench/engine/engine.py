@@ -230,12 +230,17 @@ class Engine(Supply):
             return self._board.start(kind, request)
 
     def measure(self, config: RunConfig) -> str:
-        """Queue trial steps of a run, which say how long it will take here; the job's id.
+        """Queue trial steps of a run, which say how long it will take here; the job's id. Those that go on stay the only ones.
 
         Raises:
             WorkbenchError: such a run could not start.
         """
-        return self.start(measure.KIND, {"config": config.values()})
+        request = {"config": config.values()}
+        with self._owners.beginning():
+            for job in self._board.jobs():
+                if job.active and (job.kind, job.request) == (measure.KIND, request) and self._owners.mine(job.id):
+                    return job.id
+            return self._board.start(measure.KIND, request)
 
     def resume_job(self, job_id: str) -> str:
         """Do a job again that was stopped, interrupted or failed."""
