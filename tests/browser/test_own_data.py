@@ -40,10 +40,10 @@ def sharegpt_pairs(name: str) -> list[dict[str, Any]]:
 
 
 def set_steps(page: Any) -> None:
-    field = page.locator("#field-optimization-max_steps input")
-    if not field.is_visible():
-        page.locator("#fold-optimization > button").click()
-    fill(page, "optimization-max_steps", str(STEPS))
+    for section, name in (("optimization", "max_steps"), ("evaluation", "every_steps")):
+        if not page.locator(f"#field-{section}-{name} input").is_visible():
+            page.locator(f"#fold-{section} > button").click()
+        fill(page, f"{section}-{name}", str(STEPS))
     page.wait_for_function(f"() => document.querySelector('#train-forecast').innerText.match(/Steps\\s+{STEPS}\\b/)")
 
 

@@ -14,6 +14,7 @@ from tests.browser.conftest import ROOT, App, choose, fill, runs_of, show, wait_
 from tests.browser.traffic import settled
 from tests.homes import largest_difference, losses, weights
 from tests.voices import load, right_answers, voice_share
+from workbench.config.presets import find_preset, load_preset
 
 MINUTES = 4
 STARTER = ROOT / "workbench" / "models" / "starter" / "model"
@@ -68,22 +69,18 @@ def test_the_tuned_model_has_the_voice_and_still_knows_what_it_knew(walked, app)
     assert len(right - still) <= 12
 
 
-def test_the_command_line_gives_the_same_losses_also_from_the_pages_own_config(walked, app, tmp_path):
+def test_the_command_line_gives_the_same_losses_from_the_pages_own_config_which_is_the_presets(walked, app, tmp_path):
     first = runs_of(app.home)[0]
-    expected = losses(events(app.home, first["id"]))
     config = app.home / "runs" / first["id"] / "config.yaml"
-    started = {}
-    for what in ("first-run", str(config)):  # at the same time: each computes on one core
-        home = tmp_path / Path(what).stem
-        command = [sys.executable, "-m", "workbench", "train", what, "--home", str(home), "--json"]
-        started[home] = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8")
-    for home, process in started.items():
-        record = json.loads(process.communicate(timeout=600)[0])
-        assert record["status"] == "completed"
-        assert losses(events(home, record["id"])) == expected
-        assert (
-            largest_difference(weights(home / "runs" / record["id"]), weights(app.home / "runs" / first["id"])) == 0.0
-        )
+    of_page, of_preset = load_preset(config).config(), find_preset("first-run").config()
+    assert of_page.changed({"output.name": of_preset.output.name}) == of_preset
+    command = [sys.executable, "-m", "workbench", "train", str(config), "--home", str(tmp_path), "--json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8", timeout=600)
+    record = json.loads(done.stdout)
+    assert record["status"] == "completed"
+    assert losses(events(tmp_path, record["id"])) == losses(events(app.home, first["id"]))
+    difference = largest_difference(weights(tmp_path / "runs" / record["id"]), weights(app.home / "runs" / first["id"]))
+    assert difference == 0.0
 
 
 def _start_with_dropout(page, steps: int) -> None:
@@ -92,13 +89,14 @@ def _start_with_dropout(page, steps: int) -> None:
         "#train-preset-note .note"
     )  # the form is kept: choosing the same preset again changes nothing
     choose(page, "train-preset", "First run: a pirate")
-    for accordion in ("adapter", "optimization", "checkpoints"):
+    for accordion in ("adapter", "optimization", "evaluation", "checkpoints"):
         fold = page.locator(f"#fold-{accordion} > button")
         if "open" not in (fold.get_attribute("class") or ""):
             fold.click()
     for path, value in (
         ("adapter-dropout", "0.1"),
         ("optimization-max_steps", str(steps)),
+        ("evaluation-every_steps", str(steps // 2)),  # each asks the questions anew, which takes longer than ten steps
         ("checkpoints-every_steps", "10"),
     ):
         fill(page, path, value)

@@ -34,6 +34,7 @@ from workbench.config.errors import WorkbenchError  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
 from workbench.ui import access, guide, header, live, tabs  # noqa: E402
 from workbench.ui.compression import Compressed  # noqa: E402
+from workbench.ui.frontend import Quickened  # noqa: E402
 from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, is_loopback  # noqa: E402
 from workbench.ui.language import PAGE_TITLE, head_script, language_asked  # noqa: E402
 from workbench.ui.login import Login  # noqa: E402
@@ -247,7 +248,8 @@ def _guarded(rules: Rules, shell: Shell) -> App:
             def lang(headers: Mapping[str, str]) -> str:
                 return language_asked(headers, shell.default_lang)
 
-            return Compressed(Guard(live.Route(super().build_middleware_stack(), shell.live, lang), rules))
+            routes = live.Route(Quickened(super().build_middleware_stack()), shell.live, lang)
+            return Compressed(Guard(routes, rules))
 
     return Guarded(docs_url=None, redoc_url=None, openapi_url=None, default_response_class=ORJSONResponse)
 
