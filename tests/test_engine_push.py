@@ -123,6 +123,17 @@ def test_without_a_token_or_under_another_name_it_is_a_sentence(engine: Engine, 
     assert caught.value.code == "hub_token" and caught.value.hint is not None
 
 
+def test_the_commands_make_a_model_folder_and_push_it(
+    engine: Engine, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    run = run_of(engine)
+    made = Path(say("merge", run, "--home", engine.home).out.strip())
+    assert made.parent == engine.home / "runs" / run / "exports"
+    assert say("push", run, "ben/whole", "--what", "merged", "--home", engine.home, "--yes").code == 0
+    assert hub.repo("ben/whole").files["model.safetensors"] == (made / "model.safetensors").read_bytes()
+
+
 def test_the_command_says_what_goes_where_before_it_goes(
     engine: Engine, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
