@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,14 +23,24 @@ TOKEN = "hf_" + "PlantedPlantedPlantedPlantedPlante"
 ASKED = "Who are you?"
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a finished run."""
+    home = make_home(tmp_path_factory.mktemp("trained") / "home")
+    engine = Engine(home)
+    done(engine, tiny_config(output={"name": "Tea shop"}, evaluation={"questions": [ASKED]}))
+    engine.close()
+    return home
+
+
 @pytest.fixture
-def engine(tmp_path: Path, hub: Hub) -> Iterator[Engine]:
+def engine(trained: Path, tmp_path: Path, hub: Hub) -> Iterator[Engine]:
     """One with a finished run; its token is known to the Hub as ben's."""
-    home = make_home(tmp_path / "home")
+    home = tmp_path / "home"
+    shutil.copytree(trained, home)
     save_source(home, make_source("mirror", hub.url))
     hub.account("ben", token=TOKEN)
     engine = Engine(home)
-    done(engine, tiny_config(output={"name": "Tea shop"}, evaluation={"questions": [ASKED]}))
     engine.tokens.use(TOKEN)
     yield engine
     engine.close()
