@@ -15,7 +15,7 @@ from typing import Any
 
 from workbench.config.disk import disk_errors
 from workbench.config.errors import WorkbenchError
-from workbench.config.presets import Preset, find_preset, load_preset, with_overrides
+from workbench.config.presets import Preset, dump, find_preset, load_preset, with_overrides
 from workbench.config.run import RunConfig
 from workbench.config.signals import heard
 from workbench.config.text import Text
@@ -67,9 +67,10 @@ def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         ]  # fmt: skip
         rows = ("{id}  {title}: {about} {reason}".format(**one) for one in data)
         return Result({"presets": data}, "\n".join(rows)), 0
-    preset = find_preset(options.id)
+    preset = _preset(options.id) if options.action == "show" else find_preset(options.id)
     if options.action == "show":
-        text = preset.path.read_text(encoding="utf-8")
+        _tell(preset, lang)
+        text = dump(preset.config()) if preset.notes else preset.path.read_text(encoding="utf-8")
         return Result({"id": preset.id, "config": preset.config().values()}, text.rstrip()), 0
     if os.path.lexists(options.file):
         raise WorkbenchError(
@@ -84,6 +85,7 @@ def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
 def train(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """Train, and print the run's id and its last state."""
     preset = _preset(options.preset)
+    _tell(preset, lang)
     given = RunConfig.parse(with_overrides(preset.values, options.overrides))
 
     def start(engine: Engine) -> str:
@@ -165,6 +167,12 @@ def chat(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
 def _preset(name: str) -> Preset:
     """A YAML file, or else a preset."""
     return load_preset(Path(name)) if _is_file(name) else find_preset(name)
+
+
+def _tell(preset: Preset, lang: str) -> None:
+    """What to know of a file that another tool wrote, on stderr."""
+    for note in preset.notes:
+        print(note.to(lang), file=sys.stderr, flush=True)
 
 
 def _is_file(name: str) -> bool:

@@ -46,6 +46,8 @@ def _entry(path: str, setting: Setting) -> str:
         facts.append(f"{knob.unit.en} / {knob.unit.zh}")
     if setting.choices:
         facts.append(", ".join(f"`{value}`" for value, _ in setting.choices))
+    if knob.also:
+        facts.append("elsewhere " + ", ".join(f"`{name}`" for name in knob.also))
     return f"**`{path}`** {knob.label.en} / {knob.label.zh} ({'; '.join(facts)})\n\n{knob.help.en}\n\n{knob.help.zh}"
 
 

@@ -22,13 +22,14 @@ Level = Literal["basic", "advanced"]
 
 @dataclass(frozen=True)
 class Knob:
-    """What people read about a setting. `choices` names the values of a closed choice."""
+    """What people read about a setting. `choices` names the values of a closed choice, `also` are names in other tools."""
 
     label: Text
     help: Text
     level: Level = "advanced"
     unit: Text | None = None
     choices: tuple[tuple[str, Text], ...] = ()
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def knob(
     level: Level = "advanced",
     unit: Text | None = None,
     choices: dict[str, Text] | None = None,
+    also: tuple[str, ...] = (),
     **bounds: Any,
 ) -> Any:
     """Declare one setting.
@@ -67,9 +69,10 @@ def knob(
         level: `basic` fields are shown, `advanced` ones folded away.
         unit: what is counted (tokens, rows, steps).
         choices: names of the values of a `Literal`, in the order in which they are offered.
+        also: what LLaMA-Factory, transformers, TRL, peft, Axolotl and Unsloth call it, where that is another word.
         bounds: pydantic's constraints (`gt`, `ge`, `lt`, `le`, `max_length`, `pattern`).
     """
-    about = Knob(label, help, level, unit, tuple((choices or {}).items()))
+    about = Knob(label, help, level, unit, tuple((choices or {}).items()), also)
     extra: dict[str, Any] = {"json_schema_extra": {"knob": about}}
     if isinstance(default, list):
         extra["default_factory"] = lambda: list(default)
@@ -94,6 +97,11 @@ def knobs(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
             yield _setting(path, about, info)
         elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from knobs(info.annotation, f"{path}.")
+
+
+def names_elsewhere(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """The paths of the settings of `model` by the names that other tools give them."""
+    return {name: setting.path for setting in knobs(model, prefix) for name in setting.knob.also}
 
 
 def _setting(path: str, about: Knob, info: FieldInfo) -> Setting:

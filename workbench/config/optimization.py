@@ -22,6 +22,7 @@ class OptimizationSection(Section):
         level="basic",
         gt=0,
         le=1,
+        also=("lr",),
     )
     epochs: float = knob(
         3.0,
@@ -33,6 +34,7 @@ class OptimizationSection(Section):
         level="basic",
         gt=0,
         le=1000,
+        also=("num_train_epochs", "num_epochs"),
     )
     max_steps: int = knob(
         0,
@@ -56,6 +58,7 @@ class OptimizationSection(Section):
         unit=ROWS,
         ge=1,
         le=4096,
+        also=("per_device_train_batch_size", "micro_batch_size"),
     )
     accumulation: int = knob(
         1,
@@ -66,6 +69,7 @@ class OptimizationSection(Section):
         ),
         ge=1,
         le=4096,
+        also=("gradient_accumulation_steps",),
     )
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "lion", "sgd"] = (
         knob(
@@ -84,6 +88,7 @@ class OptimizationSection(Section):
                 "lion": same("Lion"),
                 "sgd": same("SGD"),
             },
+            also=("optim",),
         )
     )
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = knob(
@@ -101,6 +106,7 @@ class OptimizationSection(Section):
             "polynomial": Text("polynomial fall", "多项式下降"),
             "inverse_sqrt": Text("inverse square root", "平方根倒数"),
         },
+        also=("lr_scheduler_type", "lr_scheduler"),
     )
     warmup_ratio: float = knob(
         0.03,
@@ -111,6 +117,7 @@ class OptimizationSection(Section):
         ),
         ge=0,
         le=1,
+        also=("warmup_steps",),
     )
     weight_decay: float = knob(
         0.0,
@@ -171,6 +178,7 @@ class OptimizationSection(Section):
         ),
         ge=0,
         le=100,
+        also=("neftune_noise_alpha",),
     )
     seed: int = knob(
         42,
@@ -181,4 +189,5 @@ class OptimizationSection(Section):
         ),
         ge=0,
         le=2**31 - 1,
+        also=("data_seed", "random_state"),
     )

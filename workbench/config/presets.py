@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.foreign import is_llama_factory, translated
 from workbench.config.problems import short, suggestion
 from workbench.config.reading import Damaged, read_text
 from workbench.config.run import RunConfig, put
@@ -30,13 +31,17 @@ _NO_VALUE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError
 
 @dataclass(frozen=True)
 class Preset:
-    """A preset: its id (the file's stem), what people read, and the settings that it holds."""
+    """A preset: its id (the file's stem), what people read, and the settings that it holds.
+
+    `notes` is what to say of a file that another tool wrote: what of it is not used.
+    """
 
     id: str
     title: Text
     about: Text
     path: Path
     values: dict[str, Any]
+    notes: tuple[Text, ...] = ()
 
     def config(self) -> RunConfig:
         """The whole checked config, defaults filled in."""
@@ -126,7 +131,7 @@ def _parsed(text: str, where: str) -> Any:
 
 
 def load_preset(path: Path) -> Preset:
-    """Read one preset (or a run's `config.yaml`) without checking its settings.
+    """Read one preset (or a run's `config.yaml`, or a file of LLaMA-Factory's) without checking its settings.
 
     Raises:
         WorkbenchError: the file cannot be read or holds no settings.
@@ -143,6 +148,9 @@ def load_preset(path: Path) -> Preset:
             Text("It should begin with a section, for example 'model:'.", "应以分区开头，例如“model:”。"),
         )
     title, about = (_text(values.pop(key, None), path.stem) for key in ("title", "about"))
+    if is_llama_factory(values):
+        values, notes = translated(values, path.name)
+        return Preset(path.stem, title, about, path, values, notes)
     return Preset(path.stem, title, about, path, values)
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from workbench.config.errors import Problem
+from workbench.config.fields import names_elsewhere
 from workbench.config.text import Text, listed
 
 MAX_PROBLEMS = 50  # nobody reads more, and a file may hold any number of wrong keys
@@ -104,7 +105,24 @@ def _unknown_key(
         section = narrowed.get(str(part), declared) if section is model else declared
     known = sorted(getattr(section, "model_fields", {}))
     message = Text("there is no setting '{path}'", "没有“{path}”这个设置项").with_(path=path)
-    return Problem(message, suggestion(str(detail["loc"][-1]), known) if known else None, path)
+    here = called_here(str(detail["loc"][-1]), model, narrowed)
+    return Problem(message, here or (suggestion(str(detail["loc"][-1]), known) if known else None), path)
+
+
+def called_here(
+    name: str, model: type[BaseModel], narrowed: Mapping[str, type[BaseModel]] | None = None
+) -> Text | None:
+    """What is called `name` in another tool, as a sentence; None where nothing is.
+
+    Args:
+        model, narrowed: as in `problems_of`.
+    """
+    found = names_elsewhere(model)
+    for section, options in (narrowed or {}).items():
+        found |= names_elsewhere(options, f"{section}.")
+    if name not in found:
+        return None
+    return Text("Here it is called '{path}'.", "在这里叫“{path}”。").with_(path=found[name])
 
 
 def _bound(en: str, zh: str, key: str) -> Callable[[str | Text, dict[str, Any]], Text]:

@@ -19,7 +19,7 @@ METHOD_HELP = Text(
 class MethodOptions(Section):
     """Options of a method. A method's own class narrows `kind` to its name and adds its settings."""
 
-    kind: str = knob("sft", METHOD_LABEL, METHOD_HELP, level="basic")
+    kind: str = knob("sft", METHOD_LABEL, METHOD_HELP, level="basic", also=("stage", "rl"))
 
 
 _options: dict[str, type[MethodOptions]] = {}

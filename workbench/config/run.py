@@ -8,7 +8,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.optimization import OptimizationSection
-from workbench.config.problems import problems_of, rule_error, short, suggestion
+from workbench.config.problems import called_here, problems_of, rule_error, short, suggestion
 from workbench.config.registry import MethodOptions, method_kinds, options_of
 from workbench.config.sections import (
     AdapterSection,
@@ -100,7 +100,8 @@ def put(values: dict[str, Any], path: str, value: Any) -> None:
     if not name or not isinstance(inner, dict):
         raise WorkbenchError(
             Text("'{path}' is no setting", "“{path}”不是一个设置项").with_(path=path),
-            Text(
+            called_here(path, RunConfig)
+            or Text(
                 "Settings are written as section.key, for example optimization.learning_rate.",
                 "设置项写作“分区.键”，例如 optimization.learning_rate。",
             ),

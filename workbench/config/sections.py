@@ -48,6 +48,7 @@ class ModelSection(Section):
         level="basic",
         min_length=1,
         max_length=1024,
+        also=("model_name_or_path", "base_model", "model_name"),
     )
     quantization: Literal["none", "int8", "nf4"] = knob(
         "none",
@@ -61,6 +62,7 @@ class ModelSection(Section):
             "int8": Text("8 bit (half the memory)", "8 位（内存减半）"),
             "nf4": Text("4 bit NF4 (a quarter of the memory)", "4 位 NF4（内存约四分之一）"),
         },
+        also=("quantization_bit", "load_in_4bit", "load_in_8bit"),
     )
 
 
@@ -74,6 +76,7 @@ class DataSection(Section):
         level="basic",
         min_length=1,
         max_length=1024,
+        also=("dataset", "datasets", "train_file"),
     )
     eval: str | None = knob(
         None,
@@ -83,6 +86,7 @@ class DataSection(Section):
             "另一个只用来检查、不参与学习的数据集。留空则从训练数据中留出一部分。",
         ),
         max_length=1024,
+        also=("eval_dataset", "validation_file"),
     )
     eval_share: float = knob(
         0.1,
@@ -93,6 +97,7 @@ class DataSection(Section):
         ),
         ge=0,
         le=0.5,
+        also=("val_size", "val_set_size", "test_size"),
     )
     max_length: int = knob(
         512,
@@ -105,6 +110,7 @@ class DataSection(Section):
         unit=TOKENS,
         ge=16,
         le=131072,
+        also=("cutoff_len", "max_seq_length", "max_seq_len", "sequence_len", "block_size"),
     )
     learn: Literal["answers", "all"] = knob(
         "answers",
@@ -114,6 +120,7 @@ class DataSection(Section):
             "“只学回答”学习助手说的话；“全部”连问题也一起学着写。",
         ),
         choices={"answers": Text("answers only", "只学回答"), "all": Text("everything", "全部")},
+        also=("train_on_prompt", "train_on_inputs", "assistant_only_loss", "completion_only_loss"),
     )
     max_rows: int = knob(
         0,
@@ -125,6 +132,7 @@ class DataSection(Section):
         unit=ROWS,
         ge=0,
         le=10_000_000,
+        also=("max_samples", "max_train_samples"),
     )
 
 
@@ -144,6 +152,7 @@ class AdapterSection(Section):
             "dora": Text("DoRA adapter (slower, sometimes better)", "DoRA 适配器（较慢，有时更好）"),
             "none": Text("the whole model (full tuning)", "整个模型（全量微调）"),
         },
+        also=("finetuning_type", "use_dora", "peft_use_dora"),
     )
     rank: int = knob(
         16,
@@ -154,6 +163,7 @@ class AdapterSection(Section):
         ),
         ge=1,
         le=1024,
+        also=("lora_rank", "lora_r", "r"),
     )
     alpha: int = knob(
         32,
@@ -164,6 +174,7 @@ class AdapterSection(Section):
         ),
         ge=1,
         le=4096,
+        also=("lora_alpha",),
     )
     dropout: float = knob(
         0.0,
@@ -174,6 +185,7 @@ class AdapterSection(Section):
         ),
         ge=0,
         lt=1,
+        also=("lora_dropout",),
     )
     target_modules: list[str] = knob(
         ["all-linear"],
@@ -184,6 +196,7 @@ class AdapterSection(Section):
         ),
         min_length=1,
         max_length=64,
+        also=("lora_target", "lora_target_modules"),
     )
     bias: Literal["none", "all", "lora_only"] = knob(
         "none",
@@ -205,6 +218,7 @@ class AdapterSection(Section):
             "Scales by the square root of the rank, so that a high rank keeps its strength. Helps from rank 64 on.",
             "按秩的平方根缩放，让高秩也能保持强度。秩在 64 以上时有用。",
         ),
+        also=("use_rslora", "peft_use_rslora"),
     )
     modules_to_save: list[str] = knob(
         [],
@@ -214,6 +228,7 @@ class AdapterSection(Section):
             "完整训练并保存的层名，例如 embed_tokens。每加一个，适配器都会大很多。",
         ),
         max_length=16,
+        also=("additional_target", "lora_modules_to_save"),
     )
 
     @field_validator("target_modules", "modules_to_save")
@@ -252,6 +267,7 @@ class PrecisionSection(Section):
             "bf16": Text("bf16 (16 bit)", "bf16（16 位）"),
             "fp16": Text("fp16 (16 bit, graphics card only)", "fp16（16 位，仅显卡）"),
         },
+        also=("bf16", "fp16", "pure_bf16", "torch_dtype"),
     )
     activation_checkpointing: Literal["auto", "on", "off"] = knob(
         "auto",
@@ -261,6 +277,7 @@ class PrecisionSection(Section):
             "中间结果不保存而是重算：更省内存，约慢四分之一。自动：只在内存不够时开启。",
         ),
         choices={"auto": Text("auto", "自动"), "on": Text("on", "开"), "off": Text("off", "关")},
+        also=("gradient_checkpointing", "disable_gradient_checkpointing", "use_gradient_checkpointing"),
     )
     threads: int = knob(
         0,
@@ -271,6 +288,7 @@ class PrecisionSection(Section):
         ),
         ge=0,
         le=1024,
+        also=("OMP_NUM_THREADS",),
     )
 
 
@@ -287,6 +305,7 @@ class EvaluationSection(Section):
         unit=STEPS,
         ge=0,
         le=10_000_000,
+        also=("eval_steps",),
     )
     batch_size: int = knob(
         8,
@@ -295,6 +314,7 @@ class EvaluationSection(Section):
         unit=ROWS,
         ge=1,
         le=1024,
+        also=("per_device_eval_batch_size", "eval_batch_size"),
     )
     questions: list[str] = knob(
         [],
@@ -323,6 +343,7 @@ class CheckpointsSection(Section):
         unit=STEPS,
         ge=0,
         le=10_000_000,
+        also=("save_steps",),
     )
     keep: int = knob(
         2,
@@ -332,6 +353,7 @@ class CheckpointsSection(Section):
         ),
         ge=1,
         le=100,
+        also=("save_total_limit",),
     )
 
 
@@ -345,4 +367,5 @@ class OutputSection(Section):
         level="basic",
         max_length=80,
         pattern=r"^[^\x00-\x1f\x7f/\\<>\u202a-\u202e\u2066-\u2069]*$",
+        also=("run_name", "output_dir"),
     )

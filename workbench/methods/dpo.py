@@ -24,6 +24,7 @@ class DPOOptions(MethodOptions):
         ),
         gt=0,
         le=10,
+        also=("pref_beta", "dpo_beta"),
     )
     loss: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "apo_zero"] = knob(
         "sigmoid",
@@ -42,6 +43,7 @@ class DPOOptions(MethodOptions):
                 "APO-zero (good answers are better than the model's)", "APO-zero（好的回答优于模型现有水平）"
             ),
         },
+        also=("pref_loss", "loss_type"),
     )
     label_smoothing: float = knob(
         0.1,
@@ -52,6 +54,7 @@ class DPOOptions(MethodOptions):
         ),
         ge=0,
         lt=0.5,
+        also=("dpo_label_smoothing",),
     )
     sft_weight: float = knob(
         0.0,
@@ -62,6 +65,7 @@ class DPOOptions(MethodOptions):
         ),
         ge=0,
         le=10,
+        also=("pref_ftx", "rpo_alpha"),
     )
 
 
