@@ -248,3 +248,21 @@ def test_the_command_line_says_what_it_read_and_shows_it_as_ours(tmp_path: Path)
     assert RunConfig.parse(yaml.safe_load(shown.out)) == load_preset(file).config()
     refused = say("train", file, "model.base=nosuch", "--home", tmp_path)
     assert refused.code == 2 and "LLaMA-Factory" in refused.err and "nosuch" in refused.err
+
+
+def test_the_search_puts_the_name_before_the_label_and_that_before_a_word_of_the_help(tmp_path: Path) -> None:
+    from tests.ui_double import FakeEngine
+    from workbench.ui.page import build
+    from workbench.ui.settingsearch import SHOWN, find
+
+    form = build(FakeEngine(tmp_path)).shell.shared["train.form"]
+
+    def paths(words: str, kind: str = "sft") -> list[str]:
+        return [field.setting.path for field in find(form, words, kind)]
+
+    assert paths("cutoff_len") == paths("CUTOFF") == ["data.max_length"]
+    assert paths("r")[0] == "adapter.rank", "a name that is just that"
+    assert paths("学习率")[0] == paths("learning rate")[0] == "optimization.learning_rate"
+    assert paths("beta")[-1] == "method.beta" and paths("beta", "dpo")[0] == "method.beta"
+    assert len(paths("memory")) == SHOWN and paths("memory less")[0] in paths("memory")
+    assert paths("") == paths("  ") == paths("no such thing") == []

@@ -38,6 +38,13 @@ SECTIONS: tuple[tuple[str, Text, tuple[str, ...]], ...] = (
 )
 OTHER = ("more", Text("More", "其他"), ("",))
 _PLACE = Text("{section} › {label}", "{section} › {label}")
+# Takes the reader to a field. The list of a dropdown would open over what is wrong with it.
+FOCUS = """  const lead = field => {
+    field.scrollIntoView({ block: 'center' });
+    const input = field.querySelector('input:not([role=listbox]), textarea') || field;
+    if (input === field) field.tabIndex = -1;
+    input.focus({ preventScroll: true });
+  };"""
 METHOD_SECTION = Text("Options of the method", "方法的选项")
 
 
@@ -117,7 +124,7 @@ class Form:
         wide = " wide" if setting.kind == "texts" else ""
         with gr.Column(elem_classes=f"field{wide}", min_width=0):
             widget = self._widget(setting)
-            slot = made_html(visible=False, elem_id=f"problem-{_slug(setting.path)}")
+            slot = made_html(visible=False, elem_id=f"problem-{slug(setting.path)}")
         self.fields.append(Field(setting, widget, slot, method, section))
 
     def _widget(self, setting: Setting) -> Any:
@@ -127,7 +134,7 @@ class Form:
         common = {
             "label": text(label),
             "info": text(setting.knob.help),
-            "elem_id": f"field-{_slug(setting.path)}",
+            "elem_id": f"field-{slug(setting.path)}",
             "interactive": True,
         }
         value = show_value(setting, setting.default)
@@ -295,5 +302,6 @@ def sentence(problem: Problem, lang: str) -> str:
     return WorkbenchError(problem.message, problem.hint).to(lang)
 
 
-def _slug(path: str) -> str:
+def slug(path: str) -> str:
+    """A dotted path as the page's ids have it."""
     return path.replace(".", "-")

@@ -13,7 +13,7 @@ import gradio as gr
 from workbench.config.errors import Problem
 from workbench.config.text import Text, same
 from workbench.ui import html
-from workbench.ui.form import Form, sentence
+from workbench.ui.form import FOCUS, Form, sentence
 
 NAMED = 6  # wrong settings that are named
 
@@ -47,7 +47,11 @@ def start_button(form: Form, problems: Sequence[Problem], kind: str, lang: str) 
 
 # Takes the reader to the first field that is marked, or to the card where none is; a section may just be opening.
 # Nothing is marked when a run began.
-FIND_PROBLEM = """async () => {
+FIND_PROBLEM = (
+    """async () => {
+"""
+    + FOCUS
+    + """
   for (let n = 0; n < 15; n++) {
     await new Promise(done => setTimeout(done, 100));
     if (!document.querySelector('#tab-train')?.getClientRects().length) return;
@@ -55,12 +59,7 @@ FIND_PROBLEM = """async () => {
     const card = document.querySelector('#train-forecast .problems');
     if (!mark && card && n > 4) return card.scrollIntoView({ block: 'center' });
     if (!mark || !mark.getClientRects().length) continue;
-    const field = mark.closest('.field');
-    field.scrollIntoView({ block: 'center' });
-    // The list of a dropdown would open over what is wrong with it.
-    const input = field.querySelector('input:not([role=listbox]), textarea') || field;
-    if (input === field) field.tabIndex = -1;
-    input.focus({ preventScroll: true });
-    return;
+    return lead(mark.closest('.field'));
   }
 }"""
+)

@@ -26,6 +26,7 @@ from workbench.ui.fits import Advice
 from workbench.ui.forecast import forecast_card
 from workbench.ui.form import BY_NAME, Form, show_value
 from workbench.ui.measuring import Measure
+from workbench.ui.settingsearch import SettingSearch
 from workbench.ui.shell import QUIET, Shell, made_html, press
 from workbench.ui.summary import FIND_PROBLEM, START
 from workbench.ui.tabtools import on_open, panel
@@ -118,7 +119,9 @@ def build(shell: Shell) -> None:
                     shell.text(_RESET), size="sm", scale=0, min_width=150, visible=False, elem_id="train-reset"
                 )
             form.basic()
+            search = SettingSearch(shell)
             form.advanced()
+            search.bind(form)
             with gr.Accordion(shell.text(_YAML), open=False, elem_classes="section"):
                 yaml = gr.Textbox(
                     label="run.yaml", info=shell.text(_YAML_HELP), lines=8, max_lines=24, interactive=False,
