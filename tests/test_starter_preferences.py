@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.voices import load
+from tests.voices import UNWATCHED, load
 from workbench.config.presets import find_preset
 from workbench.data.tokens import encode_many
 from workbench.engine import Engine
@@ -44,7 +44,7 @@ def share(values) -> float:
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
     engine = Engine(tmp_path_factory.mktemp("dpo") / "home")
-    run = engine.submit(find_preset("shorter-kinder").config())
+    run = engine.submit(find_preset("shorter-kinder").config().changed(UNWATCHED))
     assert engine.wait(run, 600)
     assert engine.run(run).status == "completed", engine.run(run).error
     yield engine, run

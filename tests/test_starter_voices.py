@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tests.benchmarks.small_sets import BASE, config_of, measure
 from tests.small_sets import small_sets
-from tests.voices import load, right_answers, voice_share
+from tests.voices import UNWATCHED, load, right_answers, voice_share
 from workbench.config.presets import find_preset
 from workbench.engine import Engine
 
 
 def test_the_chinese_first_run_teaches_its_voice_and_the_starter_still_knows_what_it_knew(tmp_path):
     engine = Engine(tmp_path / "home")
-    run = engine.submit(find_preset("first-run-zh").config())
+    run = engine.submit(find_preset("first-run-zh").config().changed(UNWATCHED))
     assert engine.wait(run, 600)
     assert engine.run(run).status == "completed", engine.run(run).error
     base, result = engine.models.resolve("starter").folder, engine.result(run)

