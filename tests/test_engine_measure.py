@@ -14,7 +14,7 @@ from workbench.engine import Engine
 from workbench.engine.plan import Measured, work_of_a_step
 
 
-def stored(engine: Engine, **changes: Any) -> str:
+def stored(engine: Engine, seconds_per_answer: float | None = None, **changes: Any) -> str:
     """A measurement that a job's record holds, as if trial steps had been made."""
     config = tiny_config(**changes)
     job = engine.measure(config)
@@ -22,6 +22,7 @@ def stored(engine: Engine, **changes: Any) -> str:
     engine.wait(job)
     data = engine.data.load(config.data.train).fingerprint
     values = {"seconds_to_begin": 3.0, "seconds_per_step": 0.5, "steps": 11, "memory_bytes": 10**9}
+    values |= {"seconds_per_answer": seconds_per_answer} if seconds_per_answer else {}
     path = engine.home / "jobs" / job / "job.json"
     record = json.loads(path.read_text())
     record |= {"status": "completed", "error": None, "result": {**values, "of": work_of_a_step(config), "data": data}}
@@ -85,6 +86,20 @@ def test_what_was_measured_holds_where_a_step_is_the_same_work(engine, changes, 
         assert expected.measured == Measured(3.0, 0.5, 11, 10**9)
         evaluations = expected.evaluation_rows * (expected.steps // 4) / 3 / 4
         assert expected.seconds == pytest.approx(3.0 + 0.5 * (expected.steps + evaluations))
+
+
+@pytest.mark.parametrize("share, rounds", [(0.25, 1 + 3), (0, 2)], ids=["evaluated", "nothing-kept-back"])
+def test_questions_are_counted_as_often_as_they_will_be_asked(engine, share, rounds):
+    asks = {"questions": ["Who are you?", "Where do you live?"], "every_steps": 4}
+    changes = {"data": {"eval_share": share}, "optimization": {"max_steps": 12}}
+    stored(engine, 2.0, **changes)
+    asking, quiet = tiny_config(**changes, evaluation=asks), tiny_config(**changes, evaluation={"every_steps": 4})
+    added = engine.forecast(asking).seconds - engine.forecast(quiet).seconds
+    assert added == pytest.approx(rounds * 2 * 2.0)
+
+    run = engine.submit(asking)
+    engine.wait(run)
+    assert len({event["step"] for event in engine.events(run) if event["type"] == "sample"}) == rounds
 
 
 def test_other_data_under_the_same_name_is_measured_anew(engine):

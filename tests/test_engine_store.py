@@ -73,7 +73,7 @@ def test_a_run_keeps_its_record_and_its_exact_config(store):
 
 def test_the_list_of_runs_shows_every_change_and_walks_the_folder_for_changes_only(store, monkeypatch):
     walks, walk = [], store._walk
-    monkeypatch.setattr(store, "_walk", lambda: walks.append(1) or walk())
+    monkeypatch.setattr(store, "_walk", lambda known: walks.append(1) or walk(known))
     assert store.all() == []
     first = made(store)
     assert [run.id for run in store.all()] == [first]

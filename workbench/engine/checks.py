@@ -116,8 +116,9 @@ def forecast(
     basis: Basis = "measured" if trial else "runs"
     speeds = [run.tokens_per_second for run in history if _alike(run, config) and run.tokens_per_second]
     if trial is not None:
-        # It asks before the first step and at each evaluation; the last one is at the end.
-        answers = len(config.evaluation.questions) * (1 + max(plan.total // plan.evaluate_every, 1))
+        # It asks before the first step and at each evaluation, the last one at the end; with nothing to evaluate on, only then.
+        rounds = 1 + (max(plan.total // plan.evaluate_every, 1) if kept or other else 1)
+        answers = len(config.evaluation.questions) * rounds
         seconds = trial.seconds(plan.total + evaluating / per_step, answers)
     elif speeds:
         seconds = (tokens + per_row * evaluating) / statistics.median(speeds[:LIKE_RUNS])

@@ -49,7 +49,7 @@ class RecordStore(Generic[Kept]):
         self._logs: dict[str, EventLog] = {}
         self._records: dict[str, tuple[int, Kept]] = {}
         self._changes = 0  # of records that this process keeps in memory, be they on the disk or not
-        self._listed: tuple[Any, list[Kept]] | None = None
+        self._listed: tuple[tuple[int, int, dict[str, int]], list[Kept]] | None = None
 
     # What a store says of its own records
 
@@ -145,25 +145,31 @@ class RecordStore(Generic[Kept]):
         Their files are read again only where they changed: open pages ask every second.
         """
         with self._lock:
-            state = (self._changes, changed(self.folder), self._times())
+            folder, times = changed(self.folder), self._times()
+            state = (self._changes, folder, times)
             if self._listed is None or self._listed[0] != state:
-                self._listed = (state, sorted(self._walk(), key=lambda one: (one.created, one.id), reverse=True))
+                # Where nothing came, went or was exchanged in the folder, only those whose file changed are looked at.
+                known = times if self._listed is not None and self._listed[0][1] == folder else {}
+                found = sorted(self._walk(known), key=lambda one: (one.created, one.id), reverse=True)
+                self._listed = (state, found)
             # A damaged one is looked at each time: the file may have been put back. Of an active one its owner may die.
             again = [one.id for one in self._listed[1] if self.ID.match(one.id) and (one.damaged or one.active)]
             return [self.get(one.id) if one.id in again else one for one in self._listed[1]]
 
-    def _times(self) -> tuple[int, ...]:
-        """When each record was changed, by whichever process."""
+    def _times(self) -> dict[str, int]:
+        """When the record of each was changed, by whichever process."""
         try:
-            names = sorted(os.listdir(self.folder))
+            names = os.listdir(self.folder)
         except OSError:
-            return ()
-        return tuple(changed(f"{self.folder}{os.sep}{name}{os.sep}{self.FILE}") for name in names)
+            return {}
+        return {name: changed(f"{self.folder}{os.sep}{name}{os.sep}{self.FILE}") for name in names}
 
-    def _walk(self) -> Iterator[Kept]:
+    def _walk(self, times: dict[str, int]) -> Iterator[Kept]:
+        """Each record; one that is known as of its file's time in `times` is not looked at again."""
         for name in shown_entries(self.folder):
+            known = self._records.get(name)
             try:
-                yield self.get(name)
+                yield known[1] if known is not None and known[0] == times.get(name) else self.get(name)
             except WorkbenchError:
                 continue  # deleted meanwhile
 
