@@ -77,6 +77,9 @@ def other_value(setting: Setting) -> Any:
     return middle if middle != setting.default else middle / 2
 
 
+FILLED = '{"filled": {}, "picked": {}}'  # nothing that the workbench filled in
+
+
 def filled(form: Form, kind: str) -> tuple[list[Any], dict[str, Any]]:
     """What the widgets hold when everything is changed, and what the config should then say."""
     values, wanted = [], {KIND: kind}
@@ -157,7 +160,7 @@ def test_a_wrong_value_is_said_at_its_field_and_starts_nothing(
     values[index] = typed
     check, _, outputs = page.shell.shared["train.check"]
     for lang in ("en", "zh"):
-        result = check("[]", {}, *values, request=Asked(cookie=f"lang={lang}"))
+        result = check(FILLED, "", {}, *values, request=Asked(cookie=f"lang={lang}"))
         assert len(result) == len(outputs)
         said = result[index]
         assert said["visible"] and 'role="alert"' in said["value"]
@@ -176,10 +179,10 @@ def test_a_problem_goes_away_when_it_is_put_right(page: gr.Blocks, form: Form) -
     index = form.fields.index(form.field("adapter.rank", "sft"))
     wrong = [*values]
     wrong[index] = 0
-    marked = check("[]", {}, *wrong, request=Asked())
+    marked = check(FILLED, "", {}, *wrong, request=Asked())
     shown = marked[len(form.slots)]
     assert shown
-    right = check("[]", shown, *values, request=Asked())
+    right = check(FILLED, "", shown, *values, request=Asked())
     assert right[index]["visible"] is False and right[len(form.slots)] == {}
     assert "facts" in right[len(form.slots) + 1]  # the forecast is back
 
@@ -189,7 +192,7 @@ def test_a_problem_without_a_field_stands_beside_start(page: gr.Blocks, form: Fo
     engine.problems = [Problem(Text("the <disk> is full", "磁盘已满"), None, None)]
     try:
         check, _, _ = page.shell.shared["train.check"]
-        card = check("[]", {}, *form.show(RunConfig().values()), request=Asked())[len(form.slots) + 1]
+        card = check(FILLED, "", {}, *form.show(RunConfig().values()), request=Asked())[len(form.slots) + 1]
         assert "The &lt;disk&gt; is full" in card
     finally:
         engine.problems = []

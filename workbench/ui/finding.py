@@ -105,7 +105,7 @@ class Finder:
             return shell.live.slot(PIECE, "", shell.lang(request))
 
         outputs = [self.results, found, self.about, self.download]
-        shell.page.load(shell.safe(_first(look)), shell.form, outputs, queue=False, show_progress="hidden")
+        shell.on_load(_first(look), [shell.form], outputs)
         gr.on([self.search.click, self.words.submit], shell.safe(look), [self.words, shell.form], outputs, **TOLD)
         self.results.input(shell.safe(choose), [self.results, found, shell.form], [self.about, self.download], **TOLD)
         # What a click shows may come later than what a tick showed after it: `seen` is emptied, and the tick looks again.
@@ -113,7 +113,7 @@ class Finder:
         begun.then(None, None, None, js=press(shell.beat))
         # A model that has come may be the one that the form on the Train tab waits for.
         self.progress.change(None, None, None, js="() => { document.querySelector('button#train-look')?.click() }")
-        shell.page.load(shell.safe(lying), None, self.lying, queue=False, show_progress="hidden")
+        shell.on_load(lying, outputs=[self.lying])
         shell.on_tick(changed, [self.seen, shell.form], [self.progress, self.seen, *outputs_again])
 
     def _downloads(self) -> list[Any]:

@@ -148,7 +148,7 @@ def bind(shell: Shell) -> None:
 
     shell.live.piece("guide-progress", lambda run_id, lang: _progress(shell, run_id))
     shell.on_tick(refresh, [*known, seen], shown)
-    shell.page.load(shell.safe(first), known, shown, **QUIET)
+    shell.on_load(first, known, shown)
     ours["close"].click(lambda memory: {**memory, "closed": True}, kept, kept, **QUIET).then(
         shell.safe(first), known, shown, **QUIET
     )

@@ -49,7 +49,7 @@ def build(shell: Shell) -> None:
 
     jobs.JobPieces(shell.engine, shell.live)
     shell.live.piece("chips", lambda key, lang: _chips(shell, names, lang))
-    shell.page.load(shell.safe(first), None, [chips, listed], queue=False, show_progress="hidden")
+    shell.on_load(first, outputs=[chips, listed])
 
 
 def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:

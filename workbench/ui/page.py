@@ -7,6 +7,7 @@ Nothing heavy (torch, transformers) is imported before the page answers; a backg
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import os
 import secrets
@@ -38,7 +39,7 @@ from workbench.ui.frontend import Quickened  # noqa: E402
 from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, is_loopback  # noqa: E402
 from workbench.ui.language import PAGE_TITLE, head_script, language_asked  # noqa: E402
 from workbench.ui.login import Login  # noqa: E402
-from workbench.ui.shell import QUIET, Shell  # noqa: E402
+from workbench.ui.shell import Shell  # noqa: E402
 from workbench.ui.tabtools import OPEN_TAB  # noqa: E402
 from workbench.ui.theme import css, theme  # noqa: E402
 
@@ -115,6 +116,10 @@ def build(engine: Any, default_lang: str = "en") -> gr.Blocks:
         # A box that shows no label still has one for screen readers, which else is gradio's "Textbox".
         if isinstance(block, gr.Textbox) and not block.label and block.placeholder:
             block.label = block.placeholder
+    # For each page that opens Gradio asks how every component is made, which took a fifth of the server's work; this is where
+    # Python looks before it finds that out again.
+    for kind in {type(block) for block in page.blocks.values()}:
+        kind.__init__.__signature__ = inspect.signature(kind.__init__)
     page.shell = shell
     return page
 
@@ -138,7 +143,8 @@ def _remember_tab(shell: Shell, known: set[str]) -> None:
         return "run" if shell.engine.status().running is not None else ""
 
     meant = gr.Textbox("", visible=False)  # no `gr.State`: a script reads it
-    shell.page.load(shell.safe(reopen), shell.tab, meant, **QUIET).then(None, meant, None, js=_OPEN_UNLESS_CHOSEN)
+    shell.on_load(reopen, [shell.tab], [meant])
+    shell.after_load(_OPEN_UNLESS_CHOSEN, [meant])
     shell.tabs.change(None, None, shell.tab, js=OPEN_TAB)
 
 

@@ -33,8 +33,13 @@ _BUG = Text(
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
+BESIDE = 50  # milliseconds in which several choices make one beat
+
+
 @dataclass
-class _Tick:
+class _Part:
+    """One of the handlers that share an event of the page."""
+
     handler: Callable[..., Any]
     inputs: list[Any]
     outputs: list[Any]
@@ -46,7 +51,7 @@ class Shell:
 
     Args:
         engine: the one engine of this process.
-        page: the page; `shell.page.load(...)` runs a handler when somebody opens or reloads it.
+        page: the page.
         default_lang: for readers whose browser names neither English nor Chinese.
     """
 
@@ -59,7 +64,9 @@ class Shell:
     """Components that a tab lends to others, e.g. `shared["train.method"]`; read in `bind`, never in `build`."""
 
     def __post_init__(self) -> None:
-        self._ticks: list[_Tick] = []
+        self._ticks: list[_Part] = []
+        self._loads: list[_Part] = []
+        self._loaded: list[tuple[str, list[Any]]] = []
         self.model = gr.BrowserState("starter", storage_key="workbench-model", secret=_STORE_KEY)
         self.dataset = gr.BrowserState("", storage_key="workbench-dataset", secret=_STORE_KEY)
         self.run = gr.BrowserState("", storage_key="workbench-run", secret=_STORE_KEY)
@@ -127,29 +134,27 @@ class Shell:
         `request: gr.Request` where it wants), and returns one value per output, or `gr.skip()` when nothing changed. An
         output belongs to one tick handler only.
         """
-        self._ticks.append(_Tick(handler, list(inputs), list(outputs)))
+        self._ticks.append(_Part(handler, list(inputs), list(outputs)))
+
+    def on_load(self, handler: Callable[..., Any], inputs: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> None:
+        """Call `handler` when somebody opens or reloads the page; as with `on_tick`, all share one request and no output."""
+        self._loads.append(_Part(handler, list(inputs), list(outputs)))
+
+    def after_load(self, js: str, inputs: Sequence[Any]) -> None:
+        """Run a script with these values when the page shows what its load handlers answered."""
+        self._loaded.append((js, list(inputs)))
 
     def start_clock(self) -> None:
-        """Bind the collected tick handlers to the beat; called once, by the page, after everything is built."""
-        ticks = self._ticks
-        if not ticks:
-            return
-        inputs, outputs = [item for tick in ticks for item in tick.inputs], [o for t in ticks for o in t.outputs]
-
-        def beat(*values: Any) -> Any:
-            request, results, position = current_request(), [], 0
-            for tick in ticks:
-                given = values[position : position + len(tick.inputs)]
-                position += len(tick.inputs)
-                results += _as_list(_call(tick.handler, given, request), len(tick.outputs))
-            if all(_is_skip(result) for result in results):
-                return gr.skip()
-            return results if len(results) != 1 else results[0]
-
+        """Bind the collected handlers to the page and to the beat; called once, by the page, after everything is built."""
+        call, inputs, outputs = _together(self._loads)
+        loaded = self.page.load(self.safe(call), inputs, outputs, **QUIET)
+        for js, given in self._loaded:
+            loaded.then(None, given, None, js=js)
+        call, inputs, outputs = _together(self._ticks)
+        self.beat.click(self.safe(call), inputs, outputs, trigger_mode="always_last", **QUIET)
+        # What a page remembers comes from the browser piece by piece: that is one beat, not one for each.
         chosen = {item._id: item.change for item in inputs if isinstance(item, gr.BrowserState)}
-        gr.on(
-            [self.beat.click, *chosen.values()], self.safe(beat), inputs, outputs, trigger_mode="always_last", **QUIET
-        )
+        gr.on([*chosen.values()], None, None, None, js=_BEAT_SOON % {"wait": BESIDE, "press": press(self.beat)})
 
     def _state(self) -> Any:
         """What decides whether tick handlers look again."""
@@ -227,6 +232,12 @@ def press(button: gr.Button) -> str:
     return f"() => {{ document.querySelector('button#{button.elem_id}')?.click() }}"
 
 
+_BEAT_SOON = """() => {
+  clearTimeout(window.workbenchBeat);
+  window.workbenchBeat = setTimeout(%(press)s, %(wait)d);
+}"""
+
+
 def toast(message: str, title: str) -> gr.Error:
     """An error message for the corner of the page; raise it."""
     return gr.Error(message, title=title, print_exception=False, duration=15)
@@ -237,6 +248,31 @@ def current_request() -> gr.Request | None:
     from gradio.context import LocalContext
 
     return LocalContext.request.get(None)
+
+
+def _together(parts: list[_Part]) -> tuple[Callable[..., Any], list[Any], list[Any]]:
+    """One handler for all, its inputs and its outputs. What goes wrong in one is logged, and changes nothing on the page."""
+    outputs = [item for part in parts for item in part.outputs]
+    if len({item._id for item in outputs}) < len(outputs):
+        raise ValueError("two handlers of one event want to write the same component")
+
+    def call(*values: Any) -> Any:
+        request, results, position = current_request(), [], 0
+        for part in parts:
+            given = values[position : position + len(part.inputs)]
+            position += len(part.inputs)
+            try:
+                results += _as_list(_call(part.handler, given, request), len(part.outputs))
+            except WorkbenchError:  # what it shows was deleted meanwhile, say
+                results += [gr.skip()] * len(part.outputs)
+            except Exception:  # the boundary: the others go on
+                log.exception("handler %s", getattr(part.handler, "__qualname__", part.handler))
+                results += [gr.skip()] * len(part.outputs)
+        if all(_is_skip(result) for result in results):
+            return gr.skip()
+        return results if len(results) != 1 else results[0]
+
+    return call, [item for part in parts for item in part.inputs], outputs
 
 
 def _call(handler: Callable[..., Any], given: Sequence[Any], request: gr.Request | None) -> Any:

@@ -85,7 +85,7 @@ def build(shell: Shell) -> None:
         return "", html.note(_TOKEN_KEPT.to(shell.lang(request)))  # what was typed leaves the page
 
     fields = [kind, address, proxy, offline]
-    shell.page.load(shell.safe(now), None, fields, queue=False, show_progress="hidden")
+    shell.on_load(now, outputs=fields)
     use.click(shell.safe(choose), fields, [said, install], **TOLD)
     install.click(shell.safe(get), None, [said, install], **TOLD)
     keep.click(shell.safe(take), token, [token, kept], **TOLD)

@@ -66,7 +66,7 @@ def build(shell: Shell) -> None:
     outputs = [choice, about, *keeper.outputs, *damaged.outputs]
     shell.shared["model.damaged"] = damaged
     chosen = [shell.model, shell.form]
-    shell.page.load(shell.safe(show), chosen, outputs, **QUIET)
+    shell.on_load(show, chosen, outputs)
     shell.model.change(shell.safe(show), chosen, outputs, **QUIET)
     again.click(shell.safe(show), chosen, outputs, **QUIET)
     shell.shared["model.show"] = (show, chosen, outputs)

@@ -156,10 +156,13 @@ def _react(shell: Shell, part: _Part) -> None:
     looks = [*form.slots, part.shown, part.card, part.yaml, part.start, part.measure.button, *part.advice.buttons]
     given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs, part.click]
 
-    def check(draft: str, shown: dict, *values: Any, request: gr.Request) -> Any:
-        if not draft:  # the form does not yet show what the browser remembers
+    def check(filled: str, preset: str, shown: dict, *values: Any, request: gr.Request) -> Any:
+        if not filled:  # the form does not yet show what the browser remembers
             return gr.skip()
-        return _look(shell, part, values, shown, shell.lang(request))
+        draft, lang = part.read(filled, preset, values), shell.lang(request)
+        note, changed = _preset_note(shell, form, draft, lang)
+        looked = _look(shell, part, draft.values, shown, lang)
+        return [*looked, draft.as_dict(), note, gr.Button(visible=changed)]
 
     def begin(click: str, shown: dict, *values: Any, request: gr.Request) -> Any:
         lang, kind = shell.lang(request), form.read(values)["method"]["kind"]
@@ -174,15 +177,13 @@ def _react(shell: Shell, part: _Part) -> None:
 
     def seen(event: Any) -> None:
         """After `event` has changed the form: say what is wrong with it, and remember it."""
-        event.then(None, None, None, js=press(again))
+        event.then(None, part.draft, None, js=f"filled => {{ if (filled) ({press(again)})() }}")
 
     # All looks are one event, so that they come one after the other: of two that overlap, the one that was asked about
     # older values could answer last, and take the mark off a value that is wrong.
     again = shell.unseen("train-look")
-    keep, formed, kept = _remember(shell, part)
-    asked = [part.draft, *given]
-    edited = form.on_edit(shell.safe(check), asked, looks, also=[again.click], trigger_mode="always_last", **QUIET)
-    edited.then(shell.safe(keep), formed, kept, **QUIET)
+    asked, told = [part.draft, part.preset, *given], [*looks, shell.form, part.note, part.reset]
+    form.on_edit(shell.safe(check), asked, told, also=[again.click], trigger_mode="always_last", **QUIET)
     part.measure.bind(form.read, form.inputs, again)
     _bind_advice(shell, part, seen)
     _bind_preset(shell, part, seen)
@@ -194,13 +195,13 @@ def _react(shell: Shell, part: _Part) -> None:
             groups,
             **QUIET,
         )
-    shell.page.load(_new_click, None, part.click, **QUIET)
+    shell.on_load(_new_click, outputs=[part.click])
     meant = [part.click, *given]
     begun = part.start.click(shell.safe(begin), meant, started, show_progress="minimal", api_name="train")
     begun.then(None, None, None, js=FIND_PROBLEM)
-    shell.shared["train.begin"], shell.shared["train.check"] = (begin, meant, started), (check, asked, looks)
+    shell.shared["train.begin"], shell.shared["train.check"] = (begin, meant, started), (check, asked, told)
     shell.shared["train.form"], shell.shared["train.preset"], shell.shared["train.parts"] = form, part.preset, part
-    shell.shared["train.seen"] = seen
+    shell.shared["train.seen"], shell.shared["train.again"] = seen, again
 
 
 def _bind_advice(shell: Shell, part: _Part, seen: Any) -> None:
@@ -235,19 +236,6 @@ def _tell_of_the_queue(shell: Shell, place: gr.HTML) -> None:
     shell.on_tick(look, [last], [place, last])
 
 
-def _remember(shell: Shell, part: _Part) -> tuple[Any, list[Any], list[Any]]:
-    """A handler that keeps the form in the browser and says what differs from the preset; its inputs and outputs."""
-
-    def keep(filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        if not filled:  # the form does not yet show what the browser remembers
-            return gr.skip()
-        draft = part.read(filled, preset, values)
-        note, changed = _preset_note(shell, part.form, draft, shell.lang(request))
-        return draft.as_dict(), note, gr.Button(visible=changed)
-
-    return keep, part.everything, [shell.form, part.note, part.reset]
-
-
 def _bind_preset(shell: Shell, part: _Part, seen: Any) -> None:
     def shown(draft: Draft, lang: str) -> list[Any]:
         return [*part.show(draft, lang), draft.as_dict(), draft.value(DATA), draft.value(MODEL)]
@@ -278,26 +266,31 @@ def bind(shell: Shell) -> None:
     form = part.form
     base, train = (form.field(path).widget for path in ("model.base", "data.train"))
 
+    def follow(draft: Draft, model: str, dataset: str, lang: str) -> Draft:
+        """The draft with the model and the data set that were chosen on the other tabs."""
+        if model and not draft.settled(MODEL, model):
+            draft = suited.choose_model(shell.engine, draft, model)
+        if dataset and not draft.settled(DATA, dataset):
+            draft = suited.choose_data(shell.engine, draft, dataset, lang)
+        return draft
+
     def restore(kept: dict, model: str, dataset: str, request: gr.Request) -> Any:
         lang = shell.lang(request)
         draft = Draft.parse(kept) or suited.first_draft(shell.engine, model, dataset, lang)
-        return part.show(draft, lang)
+        return [*part.show(follow(draft, model, dataset, lang), lang), json.dumps([model, dataset])]
 
-    def chosen(path: str, value: str, filled: str, preset: str, values: Any, request: gr.Request) -> Any:
-        if not value or not filled:  # not until the form shows what the browser remembers
+    def chosen(model: str, dataset: str, filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
+        if not filled:  # not until the form shows what the browser remembers
             return gr.skip()
         lang, before = shell.lang(request), part.read(filled, preset, values)
-        if before.settled(path, value):
-            return gr.skip()
-        if path == DATA:
-            return part.show(suited.choose_data(shell.engine, before, value, lang), lang, values)
-        return part.show(suited.choose_model(shell.engine, before, value), lang, values)
+        after = follow(before, model, dataset, lang)
+        return gr.skip() if after is before else part.show(after, lang, values)
 
-    def chosen_model(model: str, filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        return chosen(MODEL, model, filled, preset, values, request)
+    def chosen_model(model: str, *rest: Any, request: gr.Request) -> Any:
+        return chosen(model, "", *rest, request=request)
 
-    def chosen_data(dataset: str, filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        return chosen(DATA, dataset, filled, preset, values, request)
+    def chosen_data(dataset: str, *rest: Any, request: gr.Request) -> Any:
+        return chosen("", dataset, *rest, request=request)
 
     def grouped(request: gr.Request) -> Any:
         """A model may have come, and what this computer has is known exactly only after a while."""
@@ -305,19 +298,26 @@ def bind(shell: Shell) -> None:
         return gr.Dropdown(choices=presetlist.choices(shell.engine, lambda text: text.to(lang)))
 
     on_open(shell, ID, grouped, None, part.preset)
-    # After the load: what was chosen on the other tabs while the form was still being brought back.
-    follow_model = (shell.safe(chosen_model), [shell.model, *part.everything], part.everything)
-    follow_data = (shell.safe(chosen_data), [shell.dataset, *part.everything], part.everything)
-    loaded = (
-        shell.page.load(shell.safe(restore), [shell.form, shell.model, shell.dataset], part.everything, **QUIET)
-        .then(*follow_model, **QUIET)
-        .then(*follow_data, **QUIET)
-    )
-    moved, other = shell.model.change(*follow_model, **QUIET), shell.dataset.change(*follow_data, **QUIET)
-    for event in (loaded, moved, other):
-        shell.shared["train.seen"](event)
+    brought = gr.Textbox("", visible=False)
+    shell.on_load(restore, [shell.form, shell.model, shell.dataset], [*part.everything, brought])
+    late, both = shell.unseen("train-follow"), [shell.model, shell.dataset]
+    scripts = {"look": press(shell.shared["train.again"]), "follow": press(late)}
+    shell.after_load(_LOOK_OR_FOLLOW % scripts, [brought, *both])
+    for event, handler, given in (
+        (late.click, chosen, both),
+        (shell.model.change, chosen_model, [shell.model]),
+        (shell.dataset.change, chosen_data, [shell.dataset]),
+    ):
+        shell.shared["train.seen"](event(shell.safe(handler), [*given, *part.everything], part.everything, **QUIET))
     for state, widget in ((shell.model, base), (shell.dataset, train)):
         widget.input(lambda value: value, widget, state, **QUIET)
+
+
+# What was chosen on the other tabs while the form was still being brought back is followed now.
+_LOOK_OR_FOLLOW = """(brought, model, dataset) => {
+  const same = brought === '' || JSON.stringify(JSON.parse(brought)) === JSON.stringify([model, dataset]);
+  (same ? %(look)s : %(follow)s)();
+}"""
 
 
 def _show(form: Form, nested: dict[str, Any], lang: str, there: Sequence[Any] = ()) -> list[Any]:
@@ -364,11 +364,9 @@ def _with_ways_out(shell: Shell, nested: dict[str, Any], problems: Any) -> Any:
         return problems
 
 
-def _look(shell: Shell, part: _Part, values: Any, shown: dict, lang: str) -> list[Any]:
+def _look(shell: Shell, part: _Part, nested: dict[str, Any], shown: dict, lang: str) -> list[Any]:
     """Problems at their fields, the card, and the YAML, for the form as it is now."""
-    form = part.form
-    nested = form.read(values)
-    kind = nested["method"]["kind"]
+    form, kind = part.form, nested["method"]["kind"]
     try:
         config = RunConfig.parse(nested)
         problems = suited.explained(shell.engine, config, shell.engine.check(config))
