@@ -16,7 +16,6 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.fields import knobs, names_elsewhere
 from workbench.config.foreign import is_llama_factory, translated
 from workbench.config.presets import Preset, load_preset
-from workbench.config.registry import method_kinds, options_of
 from workbench.config.run import RunConfig
 
 # As in its own examples, for a LoRA with SFT and one with DPO.
@@ -217,8 +216,6 @@ def test_whatever_stands_in_such_a_file_is_taken_or_told(values: dict[str, Any])
 
 def test_no_name_of_another_tool_means_two_settings_or_is_one_of_ours() -> None:
     every = [*knobs(RunConfig)]
-    for kind in method_kinds():
-        every += [one for one in knobs(options_of(kind), "method.") if one.path != "method.kind"]
     names = [name for setting in every for name in setting.knob.also]
     assert len(names) == len(set(names)) and len(names) > 50
     assert not {setting.path.rpartition(".")[2] for setting in every} & set(names)
@@ -258,7 +255,7 @@ def test_the_search_puts_the_name_before_the_label_and_that_before_a_word_of_the
     form = build(FakeEngine(tmp_path)).shell.shared["train.form"]
 
     def paths(words: str, kind: str = "sft") -> list[str]:
-        return [field.setting.path for field in find(form, words, kind)]
+        return [field.setting.path for field in find(form, words, {"method": {"kind": kind}})]
 
     assert paths("cutoff_len") == paths("CUTOFF") == ["data.max_length"]
     assert paths("r")[0] == "adapter.rank", "a name that is just that"

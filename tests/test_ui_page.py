@@ -17,7 +17,6 @@ from workbench.bootstrap import ROOT, environment
 from workbench.config.errors import Problem
 from workbench.config.fields import Setting, knobs
 from workbench.config.problems import short
-from workbench.config.registry import options_of
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.methods import METHODS
@@ -59,7 +58,7 @@ def form(page: gr.Blocks) -> Form:
 def other_value(setting: Setting) -> Any:
     """A value that its widget can show, that the config takes, and that is not the default."""
     fixed = {"model.base": "qwen3-0.6b", "data.train": "wuxia-voice", "data.eval": "better-answers"}
-    fixed |= {"adapter.kind": "dora", "adapter.bias": "all"}  # the one pair that depends on each other
+    fixed |= {"adapter.kind": "dora", "adapter.bias": "all", "method.loss": "robust"}  # with which all others count
     if setting.path in fixed:
         return fixed[setting.path]
     if setting.kind == "choice":
@@ -77,7 +76,7 @@ def other_value(setting: Setting) -> Any:
     return middle if middle != setting.default else middle / 2
 
 
-FILLED = '{"filled": {}, "picked": {}}'  # nothing that the workbench filled in
+FILLED = '{"filled": {}, "picked": {}}'  # nothing of it by the workbench
 
 
 def filled(form: Form, kind: str) -> tuple[list[Any], dict[str, Any]]:
@@ -86,7 +85,7 @@ def filled(form: Form, kind: str) -> tuple[list[Any], dict[str, Any]]:
     for field in form.fields:
         value = kind if field.setting.path == KIND else other_value(field.setting)
         values.append(show_value(field.setting, value))
-        if field.method in (None, kind):
+        if field.setting.applies({"method": {"kind": kind, "loss": "robust"}}):
             wanted[field.setting.path] = value
     return values, wanted
 
@@ -96,14 +95,15 @@ def test_every_setting_has_a_widget_and_every_widget_reaches_the_run(page: gr.Bl
     engine = page.shell.engine
     engine.submitted.clear()
     values, wanted = filled(form, kind)
-    expected = {setting.path for setting in knobs(RunConfig)} | {s.path for s in knobs(options_of(kind), "method.")}
+    expected = {
+        setting.path for setting in knobs(RunConfig) if setting.applies({"method": {"kind": kind, "loss": "robust"}})
+    }
     assert set(wanted) == expected
     begin, inputs, outputs = page.shell.shared["train.begin"]
     assert len(inputs) == 2 + len(values)
     result = begin("", {}, *values, request=Asked())
     assert len(result) == len(outputs)
-    (config,) = engine.submitted
-    got = config.values()
+    got = engine.submitted.pop().values()
     for path, value in wanted.items():
         section, _, name = path.partition(".")
         assert got[section][name] == value, path
@@ -156,7 +156,7 @@ def test_a_wrong_value_is_said_at_its_field_and_starts_nothing(
     engine = page.shell.engine
     engine.submitted.clear()
     values = form.show(RunConfig().values())
-    index = form.fields.index(form.field(path, "sft"))
+    index = form.fields.index(form.field(path))
     values[index] = typed
     check, _, outputs = page.shell.shared["train.check"]
     for lang in ("en", "zh"):
@@ -176,7 +176,7 @@ def test_a_wrong_value_is_said_at_its_field_and_starts_nothing(
 def test_a_problem_goes_away_when_it_is_put_right(page: gr.Blocks, form: Form) -> None:
     check, _, _ = page.shell.shared["train.check"]
     values = form.show(RunConfig().values())
-    index = form.fields.index(form.field("adapter.rank", "sft"))
+    index = form.fields.index(form.field("adapter.rank"))
     wrong = [*values]
     wrong[index] = 0
     marked = check(FILLED, "", {}, *wrong, request=Asked())
@@ -202,7 +202,7 @@ def test_a_preset_fills_the_form(page: gr.Blocks, form: Form) -> None:
     fill, outputs = page.shell.shared["train.fill"]
     result = fill("first-run-zh", "zh")
     assert len(result) == len(outputs) and result[1] == "first-run-zh"
-    kept = result[2 + len(form.fields)]["values"]
+    kept = result[len(form.fields) + 2]["values"]
     assert kept["data"]["train"] == "wuxia-voice" and kept["model"]["base"] == "starter"
     assert result[2 + form.fields.index(form.field("optimization.learning_rate"))] == 0.003
 

@@ -117,8 +117,8 @@ def test_each_problem_is_told_once_at_its_field_and_the_card_only_names_the_plac
     free = Problem(Text("the <disk> is full", "磁盘已满"), None, None)
     problems = [free, WRONG, replace(WRONG, message=Text("and odd", "而且是奇数"))]
     for lang, place in (("en", "Adapter › Rank (r)"), ("zh", "适配器 › 秩")):
-        said = summary.card(form, problems, "sft", lang)
-        marks, _ = form.mark(problems, "sft", lang, {})
+        said = summary.card(form, problems, {}, lang)
+        marks, _ = form.mark(problems, {}, lang, {})
         marked = "".join(mark["value"] for mark in marks if mark.get("value"))
         assert said.count(place) == 1 and problems[1].message.to(lang) not in said
         assert problems[1].message.to(lang).lower() in marked.lower()
@@ -126,18 +126,18 @@ def test_each_problem_is_told_once_at_its_field_and_the_card_only_names_the_plac
 
 
 def test_start_looks_ready_only_when_it_is(form: Any) -> None:
-    ready = summary.start_button(form, [], "sft", "en")
+    ready = summary.start_button(form, [], {}, "en")
     assert ready.value == "Start training" and ready.variant == "primary"
     free = Problem(Text("the disk is full", "磁盘已满"), None, None)
     for problems, count in (([WRONG], "1 "), ([WRONG, WRONG], "1 "), ([WRONG, free], "2 ")):
-        waits = summary.start_button(form, problems, "sft", "en")
+        waits = summary.start_button(form, problems, {}, "en")
         assert waits.variant == "secondary" and waits.value.startswith(count)
-        assert f" {count}" in summary.start_button(form, problems, "sft", "zh").value
+        assert f" {count}" in summary.start_button(form, problems, {}, "zh").value
 
 
 def test_many_wrong_settings_are_counted_beyond_the_first(form: Any) -> None:
-    paths = [field.setting.path for field in form.fields if field.method in (None, "sft")][:9]
-    made = summary.card(form, [Problem(same("no"), None, path) for path in paths], "sft", "en")
+    paths = [field.setting.path for field in form.fields if field.setting.applies({})][:9]
+    made = summary.card(form, [Problem(same("no"), None, path) for path in paths], {}, "en")
     assert f"and {9 - summary.NAMED} more" in made
 
 

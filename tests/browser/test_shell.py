@@ -161,10 +161,10 @@ def test_the_options_of_a_method_are_shown_with_it_and_reach_the_run(double: Dou
     page = open_page(double.url)
     show(page, "train")
     page.wait_for_selector("#train-forecast .facts")
-    assert page.query_selector("#fold-method-dpo") is None
+    assert page.query_selector("#fold-method") is None
     page.click("#field-method-kind input")
     page.locator("[role=option]").filter(has_text="DPO").click()
-    page.click("#fold-method-dpo > button")
+    page.click("#fold-method > button")
     fill(page, "method-beta", "0.25")
     page.click("#train-start")
     wait_until(lambda: double.engine.submitted)

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from workbench.config.fields import knobs, names_elsewhere
-from workbench.config.registry import options_of
-from workbench.config.run import DEFAULT_METHOD, RunConfig, put
+from workbench.config.registry import MethodOptions
+from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, listed
 
 SIGNS = ("model_name_or_path", "finetuning_type", "stage", "do_train")
@@ -85,12 +85,12 @@ class _Settings:
     def ours(self) -> dict[str, Any]:
         for place, usual in _DEFAULTS.items():
             put(self._nested, place, usual)
-        method = self._take("stage", lambda stage: _STAGES.get(stage, stage)) or DEFAULT_METHOD
+        method = self._take("stage", lambda stage: _STAGES.get(stage, stage)) or MethodOptions.DEFAULT
         put(self._nested, "method.kind", method)
         self._kinds()
         self._data()
         self._numbers()
-        ours = _paths(method)
+        ours = _paths(self._nested)
         for key, value in list(self._left.items()):
             path = ours.get(key)
             if key in _IDLE:
@@ -165,13 +165,13 @@ class _Settings:
         self._put("output.name", name)
 
 
-def _paths(method: str) -> dict[str, str]:
+def _paths(nested: dict[str, Any]) -> dict[str, str]:
     """Our settings by the names in a LLaMA-Factory file: those that are declared, and our own where they are the same."""
-    options = options_of(method) if isinstance(method, str) else None
     ours = (setting.path for setting in knobs(RunConfig) if setting.path.startswith("optimization."))
     found = {path.rpartition(".")[2]: path for path in ours}
-    found |= names_elsewhere(RunConfig)
-    found |= names_elsewhere(options, "method.") if options is not None else {}
+    found |= names_elsewhere(RunConfig, nested)
+    kinds = {setting.path: setting.when[:1] for setting in knobs(RunConfig)}
+    found = {name: path for name, path in found.items() if all(one.holds(nested) for one in kinds[path])}
     return {name: path for name, path in found.items() if name not in _OTHERWISE}
 
 

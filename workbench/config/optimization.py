@@ -9,6 +9,12 @@ from workbench.config.sections import ROWS, STEPS, Section
 from workbench.config.text import Text, same
 
 
+# What counts where, as transformers (5.14, `Trainer.get_optimizer_cls_and_kwargs`, `get_constant_schedule`) hands it on.
+_ADAM = ("adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit")
+_WITH_BETAS, _WITH_EPSILON = ("optimizer", (*_ADAM, "lion")), ("optimizer", _ADAM)
+_WITH_WARM_UP = ("scheduler", ("linear", "cosine", "constant_with_warmup", "polynomial", "inverse_sqrt"))
+
+
 class OptimizationSection(Section):
     """Learning rate, batches, length and the optimizer (AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
@@ -118,6 +124,7 @@ class OptimizationSection(Section):
         ge=0,
         le=1,
         also=("warmup_steps",),
+        when=_WITH_WARM_UP,
     )
     weight_decay: float = knob(
         0.0,
@@ -148,6 +155,7 @@ class OptimizationSection(Section):
         ),
         ge=0,
         lt=1,
+        when=_WITH_BETAS,
     )
     adam_beta2: float = knob(
         0.999,
@@ -158,6 +166,7 @@ class OptimizationSection(Section):
         ),
         ge=0,
         lt=1,
+        when=_WITH_BETAS,
     )
     adam_epsilon: float = knob(
         1e-8,
@@ -168,6 +177,7 @@ class OptimizationSection(Section):
         ),
         gt=0,
         le=1,
+        when=_WITH_EPSILON,
     )
     neftune_alpha: float = knob(
         0.0,

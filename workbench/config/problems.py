@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from workbench.config.errors import Problem
-from workbench.config.fields import names_elsewhere
+from workbench.config.fields import knobs, names_elsewhere, section_at
 from workbench.config.text import Text, listed
 
 MAX_PROBLEMS = 50  # nobody reads more, and a file may hold any number of wrong keys
@@ -24,17 +24,15 @@ def rule_error(path: str, message: Text, hint: Text | None = None) -> PydanticCu
     return PydanticCustomError("rule", "{text}", {"text": str(message), "problem": Problem(message, hint, path)})
 
 
-def problems_of(
-    error: ValidationError, model: type[BaseModel], narrowed: Mapping[str, type[BaseModel]] | None = None
-) -> list[Problem]:
+def problems_of(error: ValidationError, model: type[BaseModel], values: Any = None) -> list[Problem]:
     """One `Problem` for each thing that pydantic found wrong, up to `MAX_PROBLEMS`.
 
     Args:
         error: what pydantic raised.
         model: the class whose values were checked.
-        narrowed: sections whose class the values decide, by their names; `model` declares only their base.
+        values: these values, which decide of which variant a section is.
     """
-    return [_problem(detail, model, narrowed or {}) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]
+    return [_problem(detail, model, values) for detail in error.errors(include_url=False)[:MAX_PROBLEMS]]
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> Text:
@@ -73,13 +71,17 @@ _REPR.maxlevel = 3
 _REPR.maxstring = _REPR.maxother = MAX_SHOWN
 
 
-def _problem(detail: ErrorDetails, model: type[BaseModel], narrowed: Mapping[str, type[BaseModel]]) -> Problem:
-    context = detail.get("ctx", {})
+def _problem(detail: ErrorDetails, model: type[BaseModel], values: Any) -> Problem:
+    context, loc = detail.get("ctx", {}), detail["loc"]
     if isinstance(context.get("problem"), Problem):
         return context["problem"]
-    path = ".".join(part[:MAX_SHOWN] for part in detail["loc"] if isinstance(part, str))
+    path = _path(loc)
     if detail["type"] == "extra_forbidden":
-        return _unknown_key(path, detail, model, narrowed)
+        return _unknown_key(path, loc, model, values)
+    if detail["type"] == "no_variant":
+        kind, known, noun = detail["input"].get("kind"), context["known"], context["noun"]
+        message = Text("there is no {noun} {kind}", "没有 {kind} 这种{noun}").with_(noun=noun, kind=short(kind))
+        return Problem(message, suggestion(kind if isinstance(kind, str) else "", known), f"{path}.kind".lstrip("."))
     make = _MESSAGES.get(detail["type"])
     given = detail.get("input")
     if detail["type"] in ("float_type", "int_type") and type(given) is int:  # more than a float can hold
@@ -95,31 +97,39 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], narrowed: Mapping[str
     return Problem(make(short(given), context), None, path or None)
 
 
-def _unknown_key(
-    path: str, detail: ErrorDetails, model: type[BaseModel], narrowed: Mapping[str, type[BaseModel]]
-) -> Problem:
-    section: Any = model
-    for part in detail["loc"][:-1]:
-        info = getattr(section, "model_fields", {}).get(part)
-        declared = info.annotation if info is not None else None
-        section = narrowed.get(str(part), declared) if section is model else declared
+def _path(loc: Sequence[str | int]) -> str:
+    """A place as form and command line name it: `rewards.0.weight`; the words of a list are one setting, the list."""
+    parts = list(loc)
+    while parts and isinstance(parts[-1], int):
+        parts.pop()
+    return ".".join(part[:MAX_SHOWN] if isinstance(part, str) else str(part) for part in parts)
+
+
+def _unknown_key(path: str, loc: Sequence[str | int], model: type[BaseModel], values: Any) -> Problem:
+    section = section_at(model, loc[:-1], values)
     known = sorted(getattr(section, "model_fields", {}))
     message = Text("there is no setting '{path}'", "没有“{path}”这个设置项").with_(path=path)
-    here = called_here(str(detail["loc"][-1]), model, narrowed)
-    return Problem(message, here or (suggestion(str(detail["loc"][-1]), known) if known else None), path)
+    here = _of_another(path, model) or called_here(str(loc[-1]), model, values)
+    return Problem(message, here or (suggestion(str(loc[-1]), known) if known else None), path)
 
 
-def called_here(
-    name: str, model: type[BaseModel], narrowed: Mapping[str, type[BaseModel]] | None = None
-) -> Text | None:
+def _of_another(path: str, model: type[BaseModel]) -> Text | None:
+    """Which variants a setting belongs to that this one does not have; None where none has it."""
+    found = next((setting for setting in knobs(model) if setting.path == path and setting.when), None)
+    if found is None:
+        return None
+    return Text("It belongs to {kind}: {names}.", "它只属于 {kind}：{names}。").with_(
+        kind=found.when[0].path, names=listed(list(found.when[0].values))
+    )
+
+
+def called_here(name: str, model: type[BaseModel], values: Any = None) -> Text | None:
     """What is called `name` in another tool, as a sentence; None where nothing is.
 
     Args:
-        model, narrowed: as in `problems_of`.
+        model, values: as in `problems_of`.
     """
-    found = names_elsewhere(model)
-    for section, options in (narrowed or {}).items():
-        found |= names_elsewhere(options, f"{section}.")
+    found = names_elsewhere(model, values if isinstance(values, dict) else None)
     if name not in found:
         return None
     return Text("Here it is called '{path}'.", "在这里叫“{path}”。").with_(path=found[name])

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.registry import options_of
-from workbench.config.run import RunConfig, put
+from workbench.config.run import RunConfig, alike, family_at, put
 
 MODEL, DATA, KIND = "model.base", "data.train", "method.kind"
 SUBJECT = (MODEL, DATA, "data.eval", "evaluation.questions", "output.name")
@@ -41,16 +40,21 @@ class Draft:
 
     def own(self) -> list[str]:
         """Paths of the settings that a person set, in the order in which they stand."""
-        kind = self.values.get("method", {}).get("kind")
-        filled = dict(self.filled)
-        if kind != filled.get("method", {}).get("kind"):
-            filled["method"] = {**_defaults(kind), "kind": filled.get("method", {}).get("kind")}
-        return [
-            f"{section}.{name}"
-            for section, inner in self.values.items()
-            for name, value in inner.items()
-            if value != filled.get(section, {}).get(name)
-        ]
+        found = []
+        for section, inner in self.values.items():
+            before = self._filled_in(section)
+            found += [f"{section}.{name}" for name, value in inner.items() if value != before.get(name)]
+        return found
+
+    def _filled_in(self, section: str) -> dict[str, Any]:
+        """What the workbench filled into a section, as its variant that was chosen since would have it."""
+        filled, kind = self.filled.get(section, {}), self.values[section].get("kind")
+        base = family_at([section])
+        if base is None or kind == filled.get("kind"):
+            return filled
+        before, now = base.of(filled.get("kind")), base.of(kind)
+        shared = {name: value for name, value in filled.items() if alike(before, now, name)}
+        return {**(now().model_dump(mode="json") if now is not None else {}), **shared, "kind": filled.get("kind")}
 
     def value(self, path: str) -> Any:
         """What stands at a path; None when nothing does."""
@@ -71,11 +75,13 @@ class Draft:
     def refilled(self, preset: str, filled: Nested, keep: Iterable[str]) -> Draft:
         """The draft with other values filled in, over which those at the paths `keep` stay as they stand.
 
-        Options of a method stay only where the method stays.
+        Options of a variant stay only where it stays, or where the other one has them, too.
         """
         values = copied(filled)
-        for path in keep:
-            if path == KIND or not path.startswith("method.") or self.value(KIND) == values["method"]["kind"]:
+        for path in sorted(keep, key=lambda path: not path.endswith(".kind")):
+            section, _, name = path.partition(".")
+            base, kinds = family_at([section]), (self.value(f"{section}.kind"), values.get(section, {}).get("kind"))
+            if base is None or name == "kind" or alike(base.of(kinds[0]), base.of(kinds[1]), name):
                 put(values, path, self.value(path))
         return Draft(preset, values, filled, self.picked)
 
@@ -99,8 +105,3 @@ class Draft:
 def copied(nested: Nested) -> Nested:
     """A copy that can be changed section by section."""
     return {section: dict(inner) for section, inner in nested.items()}
-
-
-def _defaults(kind: Any) -> dict[str, Any]:
-    options = options_of(kind) if isinstance(kind, str) else None
-    return options().model_dump(mode="json") if options is not None else {}

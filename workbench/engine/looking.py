@@ -97,12 +97,12 @@ class Looking:
         return checks.check(config, self.models, self.data, self.home, allow_paths=self.allow_paths)
 
     def findings(self, config: RunConfig) -> list[Text]:
-        """What to know of a run's data before it starts, line by line: what is not used of it, and what stands twice."""
-        return findings.before_start(config, self.data, self.allow_paths)
+        """What to know of a run before it starts, line by line: settings and data that are not used, rows that stand twice."""
+        return config.idle() + findings.before_start(config, self.data, self.allow_paths)
 
     def unused(self, config: RunConfig) -> list[Text]:
-        """The same in short: how many rows and which columns are not used, of what was read already."""
-        return findings.unused(config, self.data, self.allow_paths)
+        """The same in short: which settings, how many rows and which columns are not used, of what was read already."""
+        return config.idle() + findings.unused(config, self.data, self.allow_paths)
 
     def overlap(self, config: RunConfig) -> list[Text]:
         """Whether a run also learns the rows that it is checked with; empty when it does not."""

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 
-from workbench.config.registry import register_options
+from workbench.config.registry import MethodOptions
 from workbench.methods.base import Method
 
 
@@ -17,7 +17,7 @@ def discover() -> dict[str, Method]:
         for _, item in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(item, Method) and not inspect.isabstract(item) and item.__module__ == module.name:
                 found[item.kind] = item()
-                register_options(item.kind, item.Options)
+                MethodOptions.add(item.Options, item.label, item.help)
     return found
 
 

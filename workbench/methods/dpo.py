@@ -55,6 +55,7 @@ class DPOOptions(MethodOptions):
         ge=0,
         lt=0.5,
         also=("dpo_label_smoothing",),
+        when=("loss", ("robust",)),
     )
     sft_weight: float = knob(
         0.0,

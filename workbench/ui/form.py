@@ -1,5 +1,6 @@
 """The form of a run, derived from the settings: one widget a setting, its label, help and unit from the knob.
 
+A setting that counts only beside some other value (the option of a variant, say) is shown only then, and keeps what was typed.
 Nothing here names a setting except to group it. `Form.read` turns the widgets' values into the nested dictionary that
 `RunConfig.parse` checks; `Form.show` turns such a dictionary into values for the widgets. Bounds are checked by the config
 alone, in both languages, and the answer is put at the field; the widgets themselves refuse nothing.
@@ -7,28 +8,29 @@ alone, in both languages, and the answer is put at the field; the widgets themse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from workbench.config.errors import Problem
-from workbench.config.fields import Setting, knobs
+from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.fields import Setting, knobs, value_at
+from workbench.config.presets import read_yaml
 from workbench.config.reading import LARGEST
-from workbench.config.registry import options_of
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
-from workbench.methods import METHODS
 from workbench.ui import html
-from workbench.ui.shell import Shell, made_html
+from workbench.ui.shell import QUIET, Shell, made_html
 
 KIND = "method.kind"
 BY_NAME = ("model.base", "data.train", "data.eval")  # chosen from what there is, by id
 NOTHING = Text("none: keep a share of the training data", "不选：从训练数据中留出一部分")
 
-# Id (`fold-<id>` on the page), title, and the beginnings of the paths below it; the method's own options come first, what is left over last.
+# Id (`fold-<id>` on the page), title, and the beginnings of the paths below it; what is left over comes last.
 SECTIONS: tuple[tuple[str, Text, tuple[str, ...]], ...] = (
+    ("method", Text("Options of the method", "方法的选项"), ("method.",)),
     ("adapter", Text("Adapter", "适配器"), ("adapter.",)),
     ("optimization", Text("Optimization", "优化"), ("optimization.",)),
     ("precision", Text("Precision and memory", "精度与内存"), ("model.", "precision.")),
@@ -45,17 +47,16 @@ FOCUS = """  const lead = field => {
     if (input === field) field.tabIndex = -1;
     input.focus({ preventScroll: true });
   };"""
-METHOD_SECTION = Text("Options of the method", "方法的选项")
 
 
 @dataclass
 class Field:
-    """A setting on the page: its widget, the place for its problem, and the method it belongs to (None: all)."""
+    """A setting on the page: its widget, the place for its problem, and the column around both."""
 
     setting: Setting
     widget: Any
     slot: gr.HTML
-    method: str | None
+    column: gr.Column
     section: int | None
     """Index of the accordion around it; None for what is always shown."""
 
@@ -68,79 +69,93 @@ class Form:
         self.fields: list[Field] = []
         self.sections: list[gr.Accordion] = []
         self.titles: list[Text] = []  # of the sections
-        self.method_groups: dict[str, gr.Column] = {}
-        self._settings = [setting for setting in knobs(RunConfig) if setting.path != KIND]
-        # `knobs(RunConfig)` sees the options that all methods share; each method's own class may have more.
-        self._settings = [setting for setting in self._settings if not setting.path.startswith("method.")]
+        self._around: list[gr.Column] = []  # the sections
+        self._settings = list(knobs(RunConfig))
+        self._defaults = RunConfig().values()
 
     # -- layout -------------------------------------------------------------------------------------------------------
 
     def basic(self) -> None:
         """The settings that everybody sees."""
-        kind = next(setting for setting in knobs(RunConfig) if setting.path == KIND)
         basics = [setting for setting in self._settings if setting.knob.level == "basic"]
-        first = [setting for setting in basics if setting.path in BY_NAME]
-        rest = [setting for setting in basics if setting.path not in BY_NAME]
+        order = sorted(basics, key=lambda setting: (setting.path not in BY_NAME, setting.path != KIND))
         with gr.Column(elem_classes="fields basics"):
-            for setting in (*first, kind, *rest):
+            for setting in order:
                 self._add(setting)
 
     def advanced(self) -> None:
         """All others, folded away by section."""
-        self._method_sections()
         left = [setting for setting in self._settings if setting.knob.level != "basic"]
         for name, title, beginnings in (*SECTIONS, OTHER):
             here = [setting for setting in left if setting.path.startswith(beginnings)]
             left = [setting for setting in left if setting not in here]
             if here:
-                with self._accordion(name, title), gr.Column(elem_classes="fields"):
+                with self._accordion(name, title, here), gr.Column(elem_classes="fields"):
                     for setting in here:
                         self._add(setting, section=len(self.sections) - 1)
 
-    def _method_sections(self) -> None:
-        own = {kind: list(knobs(options_of(kind), "method.")) for kind in METHODS}  # type: ignore[arg-type]
-        own = {kind: [s for s in settings if s.path != KIND] for kind, settings in own.items()}
-        first = self._default(KIND)
-        if not any(own.values()):
-            return
-        for kind, settings in own.items():
-            if not settings:
-                continue
-            with gr.Column(visible=kind == first, elem_classes="own") as self.method_groups[kind]:
-                title = Text("{section}: {method}", "{section}：{method}").with_(
-                    section=METHOD_SECTION, method=METHODS[kind].label
-                )
-                with self._accordion(f"method-{kind}", title), gr.Column(elem_classes="fields"):
-                    for setting in settings:
-                        self._add(setting, method=kind, section=len(self.sections) - 1)
-
-    def _accordion(self, name: str, title: Text) -> gr.Accordion:
-        made = gr.Accordion(self.shell.text(title), open=False, elem_id=f"fold-{name}", elem_classes="section")
+    def _accordion(self, name: str, title: Text, settings: Sequence[Setting]) -> gr.Accordion:
+        with gr.Column(visible=self._any(settings, self._defaults), elem_classes="own") as around:
+            made = gr.Accordion(self.shell.text(title), open=False, elem_id=f"fold-{name}", elem_classes="section")
+        self._around.append(around)
         self.sections.append(made)
         self.titles.append(title)
         return made
 
-    def _add(self, setting: Setting, method: str | None = None, section: int | None = None) -> None:
-        wide = " wide" if setting.kind == "texts" else ""
-        with gr.Column(elem_classes=f"field{wide}", min_width=0):
-            widget = self._widget(setting)
-            slot = made_html(visible=False, elem_id=f"problem-{slug(setting.path)}")
-        self.fields.append(Field(setting, widget, slot, method, section))
+    def _add(self, setting: Setting, section: int | None = None) -> None:
+        wide = " wide" if setting.kind in ("texts", "rows") else ""
+        shown = setting.applies(self._defaults)
+        with gr.Column(elem_classes=f"field{wide}", min_width=0, visible=shown) as column:
+            twins = sum(field.setting.path == setting.path for field in self.fields)  # of other variants
+            name = slug(setting.path) + (f"-{setting.when[0].values[0]}" if twins else "")
+            widget = self._widget(setting, name)
+            slot = made_html(visible=False, elem_id=f"problem-{name}")
+        self.fields.append(Field(setting, widget, slot, column, section))
 
-    def _widget(self, setting: Setting) -> Any:
+    # -- what depends on other values -----------------------------------------------------------------------------------
+
+    def bind(self) -> None:
+        """Show what counts beside the values that decide of it, whenever one of them changes; called once."""
+        depend = [field for field in self.fields if field.setting.when]
+        inside = [[f.setting for f in self.fields if f.section == n] for n in range(len(self.sections))]
+        folds = [n for n, settings in enumerate(inside) if all(setting.when for setting in settings)]
+
+        def follow(*values: Any) -> Any:
+            nested = self.beside(values)
+            updates = [gr.Column(visible=field.setting.applies(nested)) for field in depend]
+            updates += [gr.Column(visible=self._any(inside[n], nested)) for n in folds]
+            return updates if len(updates) != 1 else updates[0]
+
+        if depend:
+            given, outputs = [field.widget for field in self.deciding], [f.column for f in depend]
+            outputs += [self._around[n] for n in folds]
+            gr.on([one.change for one in given], self.shell.safe(follow), given, outputs, **QUIET)
+
+    @property
+    def deciding(self) -> list[Field]:
+        """The fields that decide whether others count."""
+        paths = {one.path for field in self.fields for one in field.setting.when}
+        return [field for field in self.fields if field.setting.path in paths]
+
+    def beside(self, values: Sequence[Any]) -> dict[str, Any]:
+        """The values of `deciding`, nested: enough for `Setting.applies`."""
+        return _nested(list(zip(self.deciding, values, strict=True)))
+
+    @staticmethod
+    def _any(settings: Sequence[Setting], nested: Mapping[str, Any]) -> bool:
+        return any(setting.applies(nested) for setting in settings)
+
+    def _widget(self, setting: Setting, name: str) -> Any:
         text, label = self.shell.text, setting.knob.label
         if setting.knob.unit:
             label = Text("{label} ({unit})", "{label}（{unit}）").with_(label=label, unit=setting.knob.unit)
         common = {
             "label": text(label),
             "info": text(setting.knob.help),
-            "elem_id": f"field-{slug(setting.path)}",
+            "elem_id": f"field-{name}",
             "interactive": True,
         }
         value = show_value(setting, setting.default)
-        if setting.path == KIND:
-            choices = [(text(method.label), kind) for kind, method in METHODS.items()]
-            return gr.Dropdown(choices, value=value, filterable=False, **common)
         if setting.path in BY_NAME:
             choices = self.names(setting.path, None, value)
             return gr.Dropdown(choices, value=value, filterable=len(choices) > 12, **common)
@@ -151,8 +166,8 @@ class Form:
             return gr.Checkbox(value, **common)
         if setting.kind in ("number", "integer"):
             return gr.Number(value, step=1 if setting.kind == "integer" else None, **common)
-        lines = 4 if setting.knob.level == "basic" else 1
-        return gr.Textbox(value, lines=lines if setting.kind == "texts" else 1, max_lines=8, **common)
+        lines = 4 if setting.knob.level == "basic" or setting.kind == "rows" else 1
+        return gr.Textbox(value, lines=lines if setting.kind in ("texts", "rows") else 1, max_lines=8, **common)
 
     def names(self, path: str, lang: str | None, value: str | None = None) -> list[tuple[Any, str]]:
         """The choices of a setting that is chosen by name; `lang` None while the page is built.
@@ -173,28 +188,22 @@ class Form:
         """All widgets, in the order that `read` expects."""
         return [field.widget for field in self.fields]
 
-    def field(self, path: str, method: str | None = None) -> Field:
-        """The field of a setting."""
-        return next(f for f in self.fields if f.setting.path == path and f.method in (None, method))
+    def field(self, path: str, nested: Mapping[str, Any] | None = None) -> Field:
+        """The field of a setting; beside these values, where several variants have one of this name."""
+        found = [field for field in self.fields if field.setting.path == path]
+        return next((field for field in found if nested is not None and field.setting.applies(nested)), found[0])
 
     def read(self, values: Sequence[Any]) -> dict[str, Any]:
-        """The widgets' values as nested dictionaries, in the shape of YAML; unchecked."""
-        kind = values[self.fields.index(self.field(KIND))]
-        nested: dict[str, Any] = {}
-        for field, value in zip(self.fields, values, strict=True):
-            if field.method in (None, kind):
-                section, _, name = field.setting.path.partition(".")
-                nested.setdefault(section, {})[name] = read_value(field.setting, value)
-        return nested
+        """The values that count as nested dictionaries, in the shape of YAML; unchecked."""
+        return _nested(list(zip(self.fields, values, strict=True)))
 
     def show(self, config: dict[str, Any]) -> list[Any]:
-        """One value a widget for the nested values of a whole config; options of other methods become their defaults."""
+        """One value a widget for the nested values of a whole config; what does not count beside them gets its default."""
         shown = []
         for field in self.fields:
-            section, _, name = field.setting.path.partition(".")
-            chosen = field.method in (None, config.get("method", {}).get("kind"))
-            value = config.get(section, {}).get(name, field.setting.default) if chosen else field.setting.default
-            shown.append(show_value(field.setting, value))
+            value = value_at(config, field.setting.path) if field.setting.applies(config) else None
+            kept = field.setting.default if value is None and not field.setting.optional else value
+            shown.append(show_value(field.setting, kept))
         return shown
 
     # -- problems -----------------------------------------------------------------------------------------------------
@@ -205,7 +214,12 @@ class Form:
         return [*(field.slot for field in self.fields), *self.sections]
 
     def mark(
-        self, problems: Sequence[Problem], kind: str, lang: str, shown: dict[str, str], reveal: bool = False
+        self,
+        problems: Sequence[Problem],
+        nested: Mapping[str, Any],
+        lang: str,
+        shown: dict[str, str],
+        reveal: bool = False,
     ) -> tuple[list[Any], dict]:
         """Updates for `slots`, and what is shown now (field's id to sentence); what did not change is skipped.
 
@@ -213,8 +227,8 @@ class Form:
         """
         now: dict[str, str] = {}
         for index, field in enumerate(self.fields):
-            if field.method in (None, kind):
-                here = [problem for problem in problems if problem.field == field.setting.path]
+            if field.setting.applies(nested):
+                here = [problem for problem in problems if _is_of(problem, field)]
                 if here:
                     now[str(index)] = ("" if lang == "zh" else " ").join(sentence(problem, lang) for problem in here)
         updates: list[Any] = []
@@ -229,20 +243,20 @@ class Form:
         updates += [gr.update(open=True) if i in opened else gr.skip() for i in range(len(self.sections))]
         return updates, now
 
-    def place(self, path: str, kind: str) -> Text | None:
+    def place(self, path: str, nested: Mapping[str, Any]) -> Text | None:
         """Where a setting stands, as people find it: "Adapter › Rank (r)"; None when it has no field."""
         for field in self.fields:
-            if field.setting.path == path and field.method in (None, kind):
+            if field.setting.path == path and field.setting.applies(nested):
                 label = field.setting.knob.label
                 if field.section is None:
                     return label
                 return _PLACE.with_(section=self.titles[field.section], label=label)
         return None
 
-    def elsewhere(self, problems: Sequence[Problem], kind: str) -> list[Problem]:
+    def elsewhere(self, problems: Sequence[Problem], nested: Mapping[str, Any]) -> list[Problem]:
         """Problems that belong to no field of the form."""
-        paths = {field.setting.path for field in self.fields if field.method in (None, kind)}
-        return [problem for problem in problems if problem.field not in paths]
+        here = [field for field in self.fields if field.setting.applies(nested)]
+        return [problem for problem in problems if not any(_is_of(problem, field) for field in here)]
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -265,8 +279,32 @@ class Form:
             triggers += [field.widget.blur, field.widget.submit] if typed else [field.widget.input]
         return gr.on(triggers, handler, inputs, outputs, **options)
 
-    def _default(self, path: str) -> Any:
-        return next(setting.default for setting in knobs(RunConfig) if setting.path == path)
+
+def _nested(given: Sequence[tuple[Field, Any]]) -> dict[str, Any]:
+    """Those of the widgets' values that count beside the others, nested, in the order in which they are given."""
+    nested: dict[str, Any] = {}
+    counts = set()
+    for index in sorted(range(len(given)), key=lambda index: len(given[index][0].setting.when)):
+        field, value = given[index]
+        if field.setting.applies(nested):
+            counts.add(index)
+            _place(nested, field.setting, value)
+    ordered: dict[str, Any] = {}
+    for index in sorted(counts):
+        _place(ordered, given[index][0].setting, given[index][1])
+    return ordered
+
+
+def _place(nested: dict[str, Any], setting: Setting, value: Any) -> None:
+    section, _, name = setting.path.rpartition(".")
+    inside = nested.setdefault(section, {}) if section else nested
+    inside[name] = read_value(setting, value)
+
+
+def _is_of(problem: Problem, field: Field) -> bool:
+    """Whether a problem stands at a field; what is wrong in a row stands at the list."""
+    path = field.setting.path
+    return problem.field == path or (field.setting.kind == "rows" and str(problem.field).startswith(f"{path}."))
 
 
 def read_value(setting: Setting, value: Any) -> Any:
@@ -275,6 +313,8 @@ def read_value(setting: Setting, value: Any) -> Any:
         text = str(value or "")
         parts = text.splitlines() if setting.knob.level == "basic" else text.replace("\n", ",").split(",")
         return [part.strip() for part in parts if part.strip()]
+    if setting.kind == "rows":
+        return _read_rows(str(value or ""))
     if setting.optional and value in ("", None):
         return None
     if setting.kind == "number" and isinstance(value, int) and not isinstance(value, bool):
@@ -290,15 +330,27 @@ def show_value(setting: Setting, value: Any) -> Any:
     """A config's value as its widget shows it."""
     if setting.kind == "texts":
         return ("\n" if setting.knob.level == "basic" else ", ").join(value or [])
+    if setting.kind == "rows":
+        return "\n".join(json.dumps(row, ensure_ascii=False) for row in value or [])
     if setting.kind == "number" and isinstance(value, float) and value.is_integer():
         return int(value)
     return "" if value is None else value
 
 
+def _read_rows(text: str) -> Any:
+    """Rows as they are typed: one a line, `kind=length weight=0.5` or as JSON; what is neither is refused by the config."""
+    rows: list[Any] = []
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        words = [word.partition("=") for word in line.split()]
+        try:
+            rows.append(read_yaml(line, "") if line[0] == "{" else {name: read_yaml(v, "") for name, _, v in words})
+        except WorkbenchError:
+            rows.append(line)
+    return rows
+
+
 def sentence(problem: Problem, lang: str) -> str:
     """A problem without the name of its field, which stands above it."""
-    from workbench.config.errors import WorkbenchError
-
     return WorkbenchError(problem.message, problem.hint).to(lang)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
+from workbench.config.fields import When
 from workbench.config.text import Text
-from workbench.methods import METHODS
-from workbench.ui.form import FOCUS, KIND, Field, Form, slug
+from workbench.ui.form import FOCUS, Field, Form
 from workbench.ui.shell import QUIET, Shell
 
 SHOWN = 6
@@ -19,7 +20,7 @@ _ABOUT = Text(
     "按名称、说明中的词，或其他工具里的叫法（lora_alpha、cutoff_len）。",
 )
 _FOUND = Text("Settings found", "找到的设置项")
-_ONLY_WITH = Text("only with the method “{method}”", "仅用于方法“{method}”")
+_ONLY_WITH = Text("only where “{label}” is “{value}”", "仅当“{label}”为“{value}”时")
 _BASIC = Text("above", "见上方")
 
 # The value of a result is the id of its section, or "-", and the field's own.
@@ -59,23 +60,23 @@ class SettingSearch:
         """React."""
         shell = self._shell
 
-        def look(words: str, kind: str, request: gr.Request) -> Any:
-            lang = shell.lang(request)
-            hits = find(form, str(words)[:LONGEST], kind)
-            choices = [(_card(form, hit, kind, lang), _place(form, hit, kind)) for hit in hits]
+        def look(words: str, *deciding: Any, request: gr.Request) -> Any:
+            lang, nested = shell.lang(request), form.beside(deciding)
+            hits = find(form, str(words)[:LONGEST], nested)
+            choices = [(_card(form, hit, nested, lang), _where(form, hit, nested)) for hit in hits]
             return gr.Radio(choices=choices, value=None, visible=bool(choices))
 
-        kind = form.field(KIND).widget
-        self.words.change(shell.safe(look), [self.words, kind], self.results, trigger_mode="always_last", **QUIET)
+        given = [self.words, *(field.widget for field in form.deciding)]
+        self.words.change(shell.safe(look), given, self.results, trigger_mode="always_last", **QUIET)
         led = self.results.input(None, self.results, None, js=_LEAD)
         led.then(None, None, self.results, js="() => null")  # the same one can be chosen again
 
 
-def find(form: Form, words: str, kind: str) -> list[Field]:
+def find(form: Form, words: str, nested: Mapping[str, Any]) -> list[Field]:
     """The fields in which all of these words are found, the best first: by name, then by label, then by help.
 
     Args:
-        kind: the method that is chosen; its own options come before those of the others.
+        nested: the values that decide which settings count; those come before the others.
     """
     wanted = words.casefold().split()
     ranked = []
@@ -89,22 +90,29 @@ def find(form: Form, words: str, kind: str) -> list[Field]:
         named = any(word in name for word in wanted for name in names)
         exact = any(word in (name, name.rpartition(".")[2]) for word in wanted for name in names)
         rank = 0 if exact else 1 if named else 2 if all(word in labels for word in wanted) else 3
-        ranked.append((field.method not in (None, kind), rank, place, field))
+        ranked.append((not field.setting.applies(nested), rank, place, field))
     return [field for *_, field in sorted(ranked, key=lambda one: one[:3])[:SHOWN]]
 
 
-def _card(form: Form, field: Field, kind: str, lang: str) -> str:
+def _card(form: Form, field: Field, nested: Mapping[str, Any], lang: str) -> str:
     """Its label, where it stands and what it is called, and what it does, on three lines; the style sheet makes a card of them."""
-    knob = field.setting.knob
+    knob, missing = field.setting.knob, _missing(field, nested)
     where = form.titles[field.section] if field.section is not None else _BASIC
-    if field.method not in (None, kind):
-        where = _ONLY_WITH.with_(method=METHODS[str(field.method)].label)
+    if missing is not None:
+        decides = form.field(missing.path, nested).setting
+        value = dict(decides.choices).get(missing.values[0], missing.values[0])
+        where = _ONLY_WITH.with_(label=decides.knob.label, value=value)
     return "\n".join([knob.label.to(lang), f"{where.to(lang)} · {field.setting.path}", knob.help.to(lang)])
 
 
-def _place(form: Form, field: Field, kind: str) -> str:
-    """Where choosing it leads: to the choice of the method where that decides whether it is there at all."""
-    if field.method not in (None, kind):
-        return f"- field-{slug(KIND)} {field.setting.path}"
-    fold = form.sections[field.section].elem_id if field.section is not None else "-"
-    return f"{fold} field-{slug(field.setting.path)}"
+def _where(form: Form, field: Field, nested: Mapping[str, Any]) -> str:
+    """Where choosing it leads: to the choice that decides whether it is there at all, if it is not."""
+    missing = _missing(field, nested)
+    shown = field if missing is None else form.field(missing.path, nested)
+    fold = form.sections[shown.section].elem_id if shown.section is not None else "-"
+    return f"{fold} {shown.widget.elem_id} {field.widget.elem_id}"
+
+
+def _missing(field: Field, nested: Mapping[str, Any]) -> When | None:
+    """What does not hold, so that the setting does not count."""
+    return next((one for one in field.setting.when if not one.holds(nested)), None)

@@ -5,7 +5,7 @@ Knows no engine. Each problem's sentence stands once: at its field, or here when
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -24,21 +24,21 @@ _MANY = Text("{n} settings to put right first", "还有 {n} 处要先改好")
 _MORE = Text("and {n} more, marked in red", "另有 {n} 项，已标红")
 
 
-def card(form: Form, problems: Sequence[Problem], kind: str, lang: str) -> html.Markup:
+def card(form: Form, problems: Sequence[Problem], nested: Mapping[str, Any], lang: str) -> html.Markup:
     """The problems without a field, in full, then the names of the settings that are marked."""
-    rest = form.elsewhere(problems, kind)
+    rest = form.elsewhere(problems, nested)
     lines = [sentence(problem, lang) for problem in rest]
     places = dict.fromkeys(str(problem.field) for problem in problems if problem not in rest)
-    names = [(form.place(path, kind) or same(path)).to(lang) for path in places]
+    names = [(form.place(path, nested) or same(path)).to(lang) for path in places]
     lines += names[:NAMED]
     if len(names) > NAMED:
         lines.append(_MORE.with_(n=len(names) - NAMED).to(lang))
     return html.card(_FIRST.to(lang), *lines, kind="problems")
 
 
-def start_button(form: Form, problems: Sequence[Problem], kind: str, lang: str) -> Any:
+def start_button(form: Form, problems: Sequence[Problem], nested: Mapping[str, Any], lang: str) -> Any:
     """How Start looks: ready, or how much has to be put right first. A click then leads to the first of it."""
-    rest = form.elsewhere(problems, kind)
+    rest = form.elsewhere(problems, nested)
     count = len(rest) + len({problem.field for problem in problems if problem not in rest})
     if not count:
         return gr.Button(START.to(lang), variant="primary")

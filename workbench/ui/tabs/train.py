@@ -20,7 +20,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, listed
-from workbench.engine.draft import DATA, KIND, MODEL, Draft, copied
+from workbench.engine.draft import DATA, MODEL, Draft, copied
 from workbench.ui import html, presetlist, suited, summary
 from workbench.ui.fits import Advice
 from workbench.ui.forecast import forecast_card
@@ -165,13 +165,13 @@ def _react(shell: Shell, part: _Part) -> None:
         return [*looked, draft.as_dict(), note, gr.Button(visible=changed)]
 
     def begin(click: str, shown: dict, *values: Any, request: gr.Request) -> Any:
-        lang, kind = shell.lang(request), form.read(values)["method"]["kind"]
+        lang, nested = shell.lang(request), form.read(values)
         try:
-            run_id = shell.engine.submit(RunConfig.parse(form.read(values)), str(click)[:64])
+            run_id = shell.engine.submit(RunConfig.parse(nested), str(click)[:64])
         except WorkbenchError as error:
-            problems = _with_ways_out(shell, form.read(values), error.problems)
-            return [*_marks(part, problems, kind, shown, lang, reveal=True), gr.skip(), gr.skip(), gr.skip()]
-        updates, now = form.mark([], kind, lang, shown)
+            problems = _with_ways_out(shell, nested, error.problems)
+            return [*_marks(part, problems, nested, shown, lang, reveal=True), gr.skip(), gr.skip(), gr.skip()]
+        updates, now = form.mark([], nested, lang, shown)
         rest = [gr.skip()] * (len(looks) - len(updates) - 1)
         return [*updates, now, *rest, run_id, shell.go("run"), _new_click()]
 
@@ -187,14 +187,7 @@ def _react(shell: Shell, part: _Part) -> None:
     part.measure.bind(form.read, form.inputs, again)
     _bind_advice(shell, part, seen)
     _bind_preset(shell, part, seen)
-    kind, groups = form.field(KIND).widget, list(form.method_groups.values())
-    if groups:
-        kind.change(
-            lambda chosen: {group: gr.update(visible=k == chosen) for k, group in form.method_groups.items()},
-            kind,
-            groups,
-            **QUIET,
-        )
+    form.bind()
     shell.on_load(_new_click, outputs=[part.click])
     meant = [part.click, *given]
     begun = part.start.click(shell.safe(begin), meant, started, show_progress="minimal", api_name="train")
@@ -330,6 +323,8 @@ def _show(form: Form, nested: dict[str, Any], lang: str, there: Sequence[Any] = 
         path = form.fields[index].setting.path
         if path in BY_NAME:
             made.append(gr.Dropdown(choices=form.names(path, lang, value), value=value))
+        elif not form.fields[index].setting.applies(nested):
+            made.append(gr.skip())  # what was typed there is there again when it counts again
         else:
             made.append(gr.skip() if there and there[index] == value else value)
     return made
@@ -340,13 +335,13 @@ def _preset_note(shell: Shell, form: Form, draft: Draft, lang: str) -> tuple[str
     preset = next((preset for preset in shell.engine.presets() if preset.id == draft.preset), None)
     if preset is None:
         return "", False
-    said, own, kind = [html.note(preset.about.to(lang))], draft.own(), draft.value(KIND)
+    said, own, nested = [html.note(preset.about.to(lang))], draft.own(), draft.values
     with contextlib.suppress(WorkbenchError):  # where a value is wrong, its field says so
         said.append(presetlist.need(shell.engine.fit(RunConfig.parse(draft.values)), lang))
-    names = [f.setting.knob.label for f in form.fields if f.setting.path in own and f.method in (None, kind)]
+    names = [f.setting.knob.label for f in form.fields if f.setting.path in own and f.setting.applies(nested)]
     for one in suited.suggested(shell.engine, draft):
-        label = form.field(one.path, kind).setting.knob.label
-        value = show_value(form.field(one.path, kind).setting, one.value)
+        setting = form.field(one.path, nested).setting
+        label, value = setting.knob.label, show_value(setting, one.value)
         said.append(html.note(_SUGGESTED.with_(label=label, value=f"{value:g}", why=one.why).to(lang)))
     if names:
         some = listed(names[:NAMED])
@@ -366,28 +361,28 @@ def _with_ways_out(shell: Shell, nested: dict[str, Any], problems: Any) -> Any:
 
 def _look(shell: Shell, part: _Part, nested: dict[str, Any], shown: dict, lang: str) -> list[Any]:
     """Problems at their fields, the card, and the YAML, for the form as it is now."""
-    form, kind = part.form, nested["method"]["kind"]
+    form = part.form
     try:
         config = RunConfig.parse(nested)
         problems = suited.explained(shell.engine, config, shell.engine.check(config))
     except WorkbenchError as error:
-        return _marks(part, error.problems, kind, shown, lang)
+        return _marks(part, error.problems, nested, shown, lang)
     if problems:
-        return _marks(part, problems, kind, shown, lang, dump(config))
-    updates, now = form.mark([], kind, lang, shown)
+        return _marks(part, problems, nested, shown, lang, dump(config))
+    updates, now = form.mark([], nested, lang, shown)
     engine = shell.engine
     forecast = engine.forecast(config)
     card = forecast_card(forecast, engine.overlap(config), lang, engine.unused(config))
-    start = summary.start_button(form, [], kind, lang)
+    start = summary.start_button(form, [], nested, lang)
     told = part.measure.shown(forecast), *part.advice.shown(forecast.fit, lang)
     return [*updates, now, card, dump(config), start, *told]
 
 
 def _marks(
-    part: _Part, problems: Any, kind: str, shown: dict, lang: str, yaml: Any = None, reveal: bool = False
+    part: _Part, problems: Any, nested: dict[str, Any], shown: dict, lang: str, yaml: Any = None, reveal: bool = False
 ) -> list[Any]:
-    updates, now = part.form.mark(problems, kind, lang, shown, reveal)
-    card = summary.card(part.form, problems, kind, lang)
-    start = summary.start_button(part.form, problems, kind, lang)
+    updates, now = part.form.mark(problems, nested, lang, shown, reveal)
+    card = summary.card(part.form, problems, nested, lang)
+    start = summary.start_button(part.form, problems, nested, lang)
     told = part.measure.shown(None), *part.advice.shown(None, lang)
     return [*updates, now, card, gr.skip() if yaml is None else yaml, start, *told]
