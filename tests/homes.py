@@ -64,7 +64,8 @@ def tiny_config(**sections: dict[str, Any]) -> RunConfig:
         "checkpoints": {"every_steps": 3},
     }
     for name, section in sections.items():
-        values[name] = {**values.get(name, {}), **section}
+        usual = {} if section.get("kind") == "none" else values.get(name, {})  # full tuning has no adapter to set
+        values[name] = {**usual, **section}
     return RunConfig.parse(values)
 
 

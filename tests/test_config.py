@@ -82,7 +82,7 @@ HALF = "\ud800"  # half of a surrogate pair: JSON and YAML can write it, UTF-8 c
 
 @pytest.mark.parametrize(
     "path",
-    ["model.base", "data.train", "data.eval", "output.name", "adapter.kind", "evaluation.questions",
+    ["model.base", "data.train", "data.eval", "output.name", "adapter.bias", "evaluation.questions",
      "adapter.target_modules", "adapter.modules_to_save"],
 )  # fmt: skip
 def test_text_that_no_file_can_hold_is_refused_at_its_field(path):

@@ -17,6 +17,7 @@ from workbench.config.fields import knobs, names_elsewhere
 from workbench.config.foreign import is_llama_factory, translated
 from workbench.config.presets import Preset, load_preset
 from workbench.config.run import RunConfig
+from workbench.config.versions import migrated
 
 # As in its own examples, for a LoRA with SFT and one with DPO.
 SFT = """
@@ -242,7 +243,7 @@ def test_the_command_line_says_what_it_read_and_shows_it_as_ours(tmp_path: Path)
     file.write_text(DPO + "mask_history: true\n", encoding="utf-8")
     shown = say("presets", "show", file, "--home", tmp_path)
     assert shown.code == 0 and "mask_history" in shown.err and "mask_history" not in shown.out
-    assert RunConfig.parse(yaml.safe_load(shown.out)) == load_preset(file).config()
+    assert RunConfig.parse(migrated(yaml.safe_load(shown.out))[0]) == load_preset(file).config()
     refused = say("train", file, "model.base=nosuch", "--home", tmp_path)
     assert refused.code == 2 and "LLaMA-Factory" in refused.err and "nosuch" in refused.err
 

@@ -83,9 +83,7 @@ def test_the_loss_at_the_end_is_the_mean_of_the_same_steps_in_the_record_and_on_
 
 
 def test_full_tuning_learns_and_leaves_a_model(engine):
-    config = tiny_config(
-        adapter={"kind": "none", "dropout": 0.0}, optimization={"learning_rate": 1e-3, "max_steps": 30}
-    )
+    config = tiny_config(adapter={"kind": "none"}, optimization={"learning_rate": 1e-3, "max_steps": 30})
     record = done(engine, config)
     assert record.status == "completed", record.error
     by_step = losses(engine.events(record.id))
@@ -114,7 +112,7 @@ def test_dpo_prefers_as_it_was_taught(engine):
 
 def test_a_run_that_diverges_fails_with_a_sentence_and_gives_the_device_back(engine):
     config = tiny_config(
-        adapter={"kind": "none", "dropout": 0.0},
+        adapter={"kind": "none"},
         optimization={
             "learning_rate": 1.0,
             "optimizer": "sgd",

@@ -26,15 +26,23 @@ ARROWS = {
     "": {"config"},  # bootstrap, installer and proxies, of which only text and errors
     "config": set(),
     "data": {"config"},
-    "models": {"config"},
+    "adapters": {"config"},
+    "models": {"config", "adapters"},
     "hub": {"config", "models"},
-    "methods": {"config", "data", "models"},
+    "methods": {"config", "data", "models", "adapters"},
     "export": {"config", "data", "models"},
     "evaluation": {"config", "data"},
-    "engine": {"config", "data", "models", "hub", "methods", "export", "evaluation"},
+    "engine": {"config", "adapters", "data", "models", "hub", "methods", "export", "evaluation"},
     "__main__": {"", "config", "engine"},
-    "reference": {"config", "methods"},  # writes docs from the settings
-    "ui": {"", "config", "engine", "methods", "data"},  # the form is made of the methods' options; rows have a kind
+    "reference": {"config", "adapters", "methods"},  # writes docs from the settings
+    "ui": {
+        "",
+        "config",
+        "engine",
+        "adapters",
+        "methods",
+        "data",
+    },  # the form is made of the methods' options; rows have a kind
 }
 # Seconds of import each: only modules that are themselves imported late may import them at module level.
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "bitsandbytes", "accelerate", "safetensors.torch"}

@@ -56,8 +56,8 @@ def test_training_starts_at_the_reference(adapter: str, tmp_path: Path) -> None:
 @KINDS
 def test_nothing_random_comes_between_the_model_and_its_reference(adapter: str, tmp_path: Path) -> None:
     """Embedding noise and dropout would move the first margin, which is that of a model against itself."""
-    dropout = 0.5 if adapter == "lora" else 0.0
-    trainer = build(tmp_path, steps=1, adapter__kind=adapter, adapter__dropout=dropout, optimization__neftune_alpha=5.0)
+    dropout = {"adapter__dropout": 0.5} if adapter == "lora" else {}
+    trainer = build(tmp_path, steps=1, adapter__kind=adapter, **dropout, optimization__neftune_alpha=5.0)
     trainer.train()
     assert logged(trainer, "rewards/margins")[0] == pytest.approx(0, abs=1e-4)
     assert logged(trainer)[0] == pytest.approx(math.log(2), abs=1e-5)

@@ -7,7 +7,7 @@ import pytest
 from tests.architectures import make_architecture
 from tests.homes import done, tiny_config
 from workbench.config.errors import WorkbenchError
-from workbench.config.sections import AdapterSection
+from workbench.config.registry import AdapterOptions
 from workbench.models import adapter_targets
 from workbench.models.adapter_targets import expert_names, problems_of_targets
 
@@ -15,7 +15,7 @@ TARGETS, FULL = "adapter.target_modules", "adapter.modules_to_save"
 
 
 def fields(architecture, settings):
-    problems = problems_of_targets(AdapterSection(**settings), architecture)
+    problems = problems_of_targets(AdapterOptions.read(settings), architecture)
     for problem in problems:
         assert problem.hint is not None and problem.message.to("zh") != problem.message.to("en")
     return [problem.field for problem in problems]
@@ -29,7 +29,6 @@ def fields(architecture, settings):
         ("llama", {"target_modules": ["lm_head"]}, [TARGETS]),
         ("llama", {"target_modules": ["q_proj", "lm_head"]}, [TARGETS]),
         ("gpt_neox", {"target_modules": ["embed_out"]}, [TARGETS]),
-        ("llama", {"target_modules": ["lm_head"], "kind": "none"}, []),
         ("llama", {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}, []),
         ("llama", {"target_modules": ["q_proj", "v_proj"], "modules_to_save": ["layers.0.self_attn.q_proj"]}, [FULL]),
         ("llama", {"target_modules": ["out_proj", "gate_proj"]}, []),

@@ -158,7 +158,7 @@ def test_a_setting_reaches_what_it_is_about(workshop: Workshop, kind: str, path:
 
 
 def test_every_setting_is_looked_at() -> None:
-    settings = {setting.path: setting for setting in knobs(RunConfig)}
+    settings = {one.path: one for one in knobs(RunConfig) if one.path == "method.kind" or one.path[:7] != "method."}
     for kind, method in METHODS.items():
         settings |= {f"{kind}.{each.path}": each for each in knobs(method.Options) if each.path != "kind"}
     assert {*REACH, *(key for key in ELSEWHERE if ":" not in key and "=" not in key)} == set(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import workbench.methods  # noqa: F401 - makes the methods known
+import workbench.methods  # noqa: F401 - makes methods and adapters known
 from workbench.config.fields import Setting, knobs, variant_knobs
 from workbench.config.run import RunConfig, family_at
 from workbench.config.variants import Kind

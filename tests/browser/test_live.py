@@ -48,7 +48,7 @@ def test_a_page_that_watches_a_run_stays_fresh_with_one_small_request_a_second(
     page.wait_for_selector("#run-chart path.train")
     page.click("#run-log-fold > button")
     wait_until(lambda: "training" in page.inner_text("#run-log"))
-    settled(page, quiet=1.5)  # what the clicks set off is over
+    settled(page, quiet=3.0)  # what the clicks set off is over, also where the browser is late
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
 
@@ -102,9 +102,7 @@ def test_the_form_says_nothing_before_it_shows_what_was_typed_last_time(
     show(page, "train")
     page.wait_for_selector("#train-forecast .facts")
     wait_until(lambda: page.evaluate("!!localStorage.getItem('workbench-form')"))
-    restores = {
-        number for number, event in workbench.page.fns.items() if getattr(event.fn, "__name__", "") == "restore"
-    }
+    restores = {number for number, event in workbench.page.fns.items() if getattr(event.fn, "__name__", "") == "load"}
     late: list[Any] = []
 
     def slow_network(route: Any) -> None:

@@ -26,7 +26,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("lang", "longest", "only"),
-    [("en", "Longest row", "only with the method"), ("zh", "最大长度", "仅用于方法")],
+    [("en", "Longest row", "only where"), ("zh", "最大长度", "仅当“方法”为")],
 )
 def test_a_setting_is_found_by_another_tools_name_and_led_to(
     url: str, open_page: Any, lang: str, longest: str, only: str

@@ -37,7 +37,7 @@ _IDLE = frozenset(
     dataloader_num_workers dataloader_pin_memory logging_steps logging_strategy plot_loss report_to ddp_timeout save_strategy
     eval_strategy evaluation_strategy save_only_model include_num_input_tokens_seen flash_attn enable_liger_kernel use_unsloth
     low_cpu_mem_usage cache_dir dataset_dir packing neat_packing deepspeed fsdp quantization_method
-    double_quantization resume_from_checkpoint disable_tqdm log_level optim_args trust_remote_code tokenized_path
+    double_quantization disable_tqdm log_level trust_remote_code tokenized_path
     """.split()
 )
 _OTHERWISE = ("warmup_steps", "stage", "data_seed")  # mean something else there, or are read on their own
@@ -45,6 +45,10 @@ _NOT_NEEDED = Text("Not needed here: {names}.", "这里不需要：{names}。")
 _UNUSED = Text("Without a counterpart here, so not used: {names}.", "这里没有对应项，因此未使用：{names}。")
 _TEMPLATE = Text(
     "The model's own chat template is used, not '{name}' by name.", "使用模型自带的对话模板，不按名称“{name}”选择。"
+)
+_PURE = Text(
+    "bf16 is used for computing; weights that learn are held in fp32 here.",
+    "计算使用 bf16；参与训练的权重在这里以 fp32 保存。",
 )
 _FIRST = Text(
     "Only the first data set is used: {name}. Put the others into its file.",
@@ -100,7 +104,7 @@ class _Settings:
                 put(self._nested, path, value)
                 del self._left[key]
         adapter = self._nested["adapter"]
-        if "alpha" not in adapter and isinstance(adapter["rank"], int):
+        if "alpha" not in adapter and isinstance(adapter.get("rank"), int):
             adapter["alpha"] = 2 * adapter["rank"]
         return self._nested
 
@@ -117,6 +121,12 @@ class _Settings:
         except (TypeError, ValueError, OverflowError):
             return value
 
+    def _switch(self, key: str) -> bool:
+        """Whether it is on; what is neither true nor false stays, and is told."""
+        if isinstance(self._left.get(key), bool):
+            return self._left.pop(key) is True
+        return False
+
     def _put(self, path: str, value: Any) -> None:
         if value is not None:
             put(self._nested, path, value)
@@ -124,15 +134,20 @@ class _Settings:
     def _kinds(self) -> None:
         kind = self._take("finetuning_type", lambda kind: _TYPES.get(kind, kind))
         self._put("adapter.kind", kind)
-        if self._take("use_dora") is True and kind in (None, "lora"):
+        if kind in (None, "lora") and self._switch("use_dora"):
             self._put("adapter.kind", "dora")
-        for key, path in (("lora_target", "adapter.target_modules"), ("additional_target", "adapter.modules_to_save")):
-            self._put(path, self._take(key, _layers))
+        if kind != "none":
+            for key, path in (
+                ("lora_target", "adapter.target_modules"),
+                ("additional_target", "adapter.modules_to_save"),
+            ):
+                self._put(path, self._take(key, _layers))
         self._put("model.quantization", self._take("quantization_bit", lambda bits: _BITS.get(bits, bits)))
         for key, dtype in (("bf16", "bf16"), ("pure_bf16", "bf16"), ("fp16", "fp16")):
-            if self._take(key) is True:
+            if self._switch(key):
                 self._put("precision.dtype", dtype)
-        if self._take("disable_gradient_checkpointing") is True:
+                self._told += [_PURE] if key == "pure_bf16" else []
+        if self._switch("disable_gradient_checkpointing"):
             self._put("precision.activation_checkpointing", "off")
         on = self._take("gradient_checkpointing", lambda on: {True: "on", False: "off"}.get(on, on))
         self._put("precision.activation_checkpointing", on)
@@ -146,7 +161,7 @@ class _Settings:
                     self._told.append(_FIRST.with_(name=str(names[0])))
             else:
                 self._put(path, names or None)
-        if self._take("train_on_prompt") is True:
+        if self._switch("train_on_prompt"):
             self._put("data.learn", "all")
         if isinstance(share := self._left.get("val_size"), int | float) and share >= 1:
             self._left["val_size (rows)"] = self._left.pop("val_size")  # a number of rows: we keep a share back

@@ -8,7 +8,6 @@ from workbench.config.fields import knob
 from workbench.config.sections import ROWS, STEPS, Section
 from workbench.config.text import Text, same
 
-
 # What counts where, as transformers (5.14, `Trainer.get_optimizer_cls_and_kwargs`, `get_constant_schedule`) hands it on.
 _ADAM = ("adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit")
 _WITH_BETAS, _WITH_EPSILON = ("optimizer", (*_ADAM, "lion")), ("optimizer", _ADAM)

@@ -20,6 +20,7 @@ from workbench.config.problems import short, suggestion
 from workbench.config.reading import Damaged, read_text
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, same, writable
+from workbench.config.versions import KEY, VERSION, migrated
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets"
 
@@ -33,7 +34,7 @@ _NO_VALUE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError
 class Preset:
     """A preset: its id (the file's stem), what people read, and the settings that it holds.
 
-    `notes` is what to say of a file that another tool wrote: what of it is not used.
+    `notes` is what to say of a file that another tool or an older version wrote: what of it is not used.
     """
 
     id: str
@@ -148,10 +149,8 @@ def load_preset(path: Path) -> Preset:
             Text("It should begin with a section, for example 'model:'.", "应以分区开头，例如“model:”。"),
         )
     title, about = (_text(values.pop(key, None), path.stem) for key in ("title", "about"))
-    if is_llama_factory(values):
-        values, notes = translated(values, path.name)
-        return Preset(path.stem, title, about, path, values, notes)
-    return Preset(path.stem, title, about, path, values)
+    values, notes = translated(values, path.name) if is_llama_factory(values) else migrated(values)
+    return Preset(path.stem, title, about, path, values, notes)
 
 
 def list_presets(folder: Path = PRESETS) -> list[Preset]:
@@ -214,7 +213,7 @@ def _read_override(path: str, value: str) -> Any:
 
 def dump(config: RunConfig) -> str:
     """The whole config as YAML, in the order of its declaration; `load_preset` reads it back."""
-    return yaml.dump(config.values(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump({KEY: VERSION, **config.values()}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _text(value: Any, fallback: str) -> Text:

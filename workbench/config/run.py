@@ -11,9 +11,8 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.fields import knob_of, knobs, section_at, value_at
 from workbench.config.optimization import OptimizationSection
 from workbench.config.problems import called_here, problems_of, rule_error
-from workbench.config.registry import MethodOptions
+from workbench.config.registry import AdapterOptions, MethodOptions
 from workbench.config.sections import (
-    AdapterSection,
     CheckpointsSection,
     DataSection,
     EvaluationSection,
@@ -24,7 +23,6 @@ from workbench.config.sections import (
 )
 from workbench.config.text import Text, listed, writable
 from workbench.config.variants import Variant
-
 
 _IDLE = Text(
     "“{label}” ({path}) is not used: it counts only where {decides} is {values}",
@@ -38,7 +36,7 @@ class RunConfig(Section):
     model: ModelSection = Field(default_factory=ModelSection)
     data: DataSection = Field(default_factory=DataSection)
     method: SerializeAsAny[MethodOptions] = Field(default_factory=lambda: MethodOptions.read({}))
-    adapter: AdapterSection = Field(default_factory=AdapterSection)
+    adapter: SerializeAsAny[AdapterOptions] = Field(default_factory=lambda: AdapterOptions.read({}))
     precision: PrecisionSection = Field(default_factory=PrecisionSection)
     optimization: OptimizationSection = Field(default_factory=OptimizationSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
@@ -47,17 +45,11 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _rules_between_fields(self) -> RunConfig:
-        if self.adapter.kind == "none" and self.model.quantization != "none":
+        if self.adapter.whole and self.model.quantization != "none":
             raise rule_error(
                 "model.quantization",
                 Text("a quantized model cannot be tuned in full", "量化后的模型不能做全量微调"),
                 Text("Choose a LoRA adapter, or set quantization to none.", "请选择 LoRA 适配器，或将量化设为不量化。"),
-            )
-        if self.adapter.kind != "lora" and self.adapter.bias == "lora_only":
-            raise rule_error(
-                "adapter.bias",
-                Text("'only in adapted layers' needs a LoRA adapter", "“仅加了适配器的层”需要 LoRA 适配器"),
-                Text("Set it to none.", "请设为不训练。"),
             )
         return self
 

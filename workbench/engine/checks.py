@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbench.adapters.lora import ALL, LoraOptions, lora_of
 from workbench.config.disk import disk_full, free_bytes
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.run import RunConfig
@@ -26,7 +27,7 @@ from workbench.engine.hardware import cuda_module, torch_is_loaded, unsupported_
 from workbench.engine.plan import EVALUATION_ROWS, Basis, Forecast, Measured, plan_steps, split_counts
 from workbench.engine.records import RunRecord
 from workbench.methods import METHODS
-from workbench.models.adapter_targets import ALL, expert_names, problems_of_targets
+from workbench.models.adapter_targets import expert_names, problems_of_targets
 from workbench.models.catalog import ModelCatalog, ModelInfo
 from workbench.models.layers import OUTPUTS, missing_layers, stored_layers
 from workbench.models.reading import read_json_object
@@ -123,7 +124,7 @@ def forecast(
     elif speeds:
         seconds = (tokens + per_row * evaluating) / statistics.median(speeds[:LIKE_RUNS])
     else:
-        work = (4.0 if config.adapter.kind != "none" else 6.0) * max(model.parameters, 1)
+        work = (6.0 if config.adapter.whole else 4.0) * max(model.parameters, 1)
         basis, seconds = "guess", (tokens + per_row * evaluating) * work / SLOWEST + plan.total * 0.02
     shape = shape_of_folder(model.folder, model.parameters)
     fit = memory_fit(shape, config, this_machine(), tokens_of_rows(config, loaded.examples))
@@ -279,25 +280,24 @@ def _model_fits(config: RunConfig, model: ModelInfo) -> list[Problem]:
 
 def _layers(config: RunConfig, model: ModelInfo) -> list[Problem]:
     """Layers that the model does not have or that take no adapter; asked again when it is loaded, where they are all there."""
-    adapter = config.adapter
-    if adapter.kind == "none":
+    adapter = lora_of(config.adapter)
+    if adapter is None:
         return []
     kind = read_json_object(model.folder / "config.json")["model_type"]
     if adapter.target_modules == [ALL] and not adapter.modules_to_save:
         return problems_of_targets(adapter, kind)
     layers = stored_layers(model.folder)
-    return named_layers(config, layers, kind) if layers is not None else problems_of_targets(adapter, kind)
+    return named_layers(adapter, layers, kind) if layers is not None else problems_of_targets(adapter, kind)
 
 
-def named_layers(config: RunConfig, layers: dict[str, int], kind: str) -> list[Problem]:
+def named_layers(adapter: LoraOptions, layers: dict[str, int], kind: str) -> list[Problem]:
     """Problems with the names of layers in the adapter's settings.
 
     Args:
-        config: the run.
+        adapter: these settings.
         layers: those of the model, with the dimensions of their largest weight; an adapter needs two.
         kind: the model's architecture, `model_type` in its config.
     """
-    adapter = config.adapter
     problems = problems_of_targets(adapter, kind)
     if adapter.target_modules != [ALL]:
         named = [name for name in adapter.target_modules if name.rpartition(".")[2] not in OUTPUTS]

@@ -14,6 +14,7 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig, alike, family_at, put
+from workbench.config.versions import migrated
 
 MODEL, DATA, KIND = "model.base", "data.train", "method.kind"
 SUBJECT = (MODEL, DATA, "data.eval", "evaluation.questions", "output.name")
@@ -95,8 +96,8 @@ class Draft:
         if not isinstance(kept, dict) or not isinstance(picked := kept.get("picked"), dict):
             return None
         try:
-            values, filled = (RunConfig.parse(kept.get(name)).values() for name in ("values", "filled"))  # type: ignore[arg-type]
-        except WorkbenchError:
+            values, filled = (RunConfig.parse(migrated(kept[name])[0]).values() for name in ("values", "filled"))
+        except (WorkbenchError, LookupError, TypeError, AttributeError):
             return None
         known = {path: str(picked[path]) for path in (MODEL, DATA) if path in picked}
         return cls(str(kept.get("preset", "")), values, filled, known)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from workbench.adapters.lora import LoraOptions, lora_of
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
@@ -171,14 +172,14 @@ def estimate(
     half = config.precision.dtype in ("bf16", "fp16") or (config.precision.dtype == "auto" and by_itself)
     roles = METHOD_ROLES[method or config.method.kind]
     tokens = config.optimization.batch_size * roles.sequences * min(row_tokens, config.data.max_length)
-    lora = config.adapter.kind != "none"
+    lora = lora_of(config.adapter)
     holding = Holding(
-        frozen=2.0 if half and lora else 4.0,
+        frozen=2.0 if half and not config.adapter.whole else 4.0,
         half=half,
         quantization=config.model.quantization,
-        rank=config.adapter.rank if lora else 0,
+        rank=lora.rank if lora is not None else 0,
         states=_STATES[config.optimization.optimizer],
-        extra=_extra(shape, config) if lora else 0,
+        extra=_extra(shape, lora) if lora is not None else 0,
         checkpointing=config.precision.activation_checkpointing == "on",
         processor=processor,
         pieces=not roles.whole_head,
@@ -232,15 +233,15 @@ def estimate_held(shape: Shape, holding: Holding, *, tokens: int, roles: Roles =
 
 def learned_bytes(shape: Shape, config: RunConfig) -> tuple[float, float]:
     """Bytes of the weights that a run changes, and of the optimizer's states for them, as a checkpoint holds them."""
-    learned = shape.parameters
-    if config.adapter.kind != "none":
-        learned = shape.lora_parameters(config.adapter.rank) + _extra(shape, config)
+    learned, lora = shape.parameters, lora_of(config.adapter)
+    if lora is not None:
+        learned = shape.lora_parameters(lora.rank) + _extra(shape, lora)
     return 4.0 * learned, _STATES[config.optimization.optimizer] * learned
 
 
-def _extra(shape: Shape, config: RunConfig) -> int:
+def _extra(shape: Shape, lora: LoraOptions) -> int:
     """Numbers that learn besides those of LoRA: whole layers that are saved along, which are the outer ones."""
-    return len(config.adapter.modules_to_save) * shape.vocabulary * shape.hidden
+    return len(lora.modules_to_save) * shape.vocabulary * shape.hidden
 
 
 def advice(
@@ -275,7 +276,7 @@ def _possible(config: RunConfig, row_tokens: int, device: str) -> list[tuple[str
         found.append(("data.max_length", row_tokens // 2, _LENGTH.with_(tokens=row_tokens // 2)))
     if config.precision.activation_checkpointing != "on":
         found.append(("precision.activation_checkpointing", "on", _CHECKPOINTING))
-    if config.adapter.kind == "none":
+    if config.adapter.whole:
         found.append(("adapter.kind", "lora", _LORA))
     else:
         if config.model.quantization == "none":

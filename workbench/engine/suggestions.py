@@ -90,7 +90,7 @@ def suggestions(preset: Mapping[str, Any], config: RunConfig, rows: int, paramet
     named = {name: dict(preset.get(name) or {}) for name in ("model", "data")}
     other_model = config.model.base != named["model"].get("base", config.model.base)
     other_data = config.data.train != named["data"].get("train")
-    if not parameters or config.adapter.kind == "none" or not (other_model or other_data):
+    if not parameters or config.adapter.whole or not (other_model or other_data):
         return []
     if parameters > TRIED_UP_TO:
         return _usual_rate(config, parameters) if other_model else []
@@ -105,7 +105,7 @@ def suggestions(preset: Mapping[str, Any], config: RunConfig, rows: int, paramet
 def no_longer_than_suggested(config: RunConfig, steps: int, parameters: float) -> bool:
     """Whether the rule of the trial covers a run of so many steps in all, and it reads its rows no oftener than that asks."""
     optimization = config.optimization
-    if optimization.max_steps or config.adapter.kind == "none" or not _tried(config):
+    if optimization.max_steps or config.adapter.whole or not _tried(config):
         return False
     wanted = math.ceil(FEWEST_STEPS * optimization.epochs / max(steps, 1))
     return 0 < parameters <= TRIED_UP_TO and optimization.epochs <= min(wanted, MOST_EPOCHS)

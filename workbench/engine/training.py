@@ -19,6 +19,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerState
 from transformers.training_args import ParallelMode
 
+from workbench.adapters import ADAPTERS
+from workbench.adapters.lora import ALL, lora_of
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, listed
@@ -42,7 +44,7 @@ from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
 from workbench.methods.course import Course
-from workbench.models.adapter_targets import ALL, left_out, problems_of_layers
+from workbench.models.adapter_targets import left_out, problems_of_layers
 from workbench.models.generation_settings import read_generation_settings
 from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
 from workbench.models.quick_lora import quicken
@@ -138,10 +140,8 @@ def prepare(job: TrainingJob) -> Prepared:
     check_vocabulary(model, tokenizer)
     if config.evaluation.questions and (said := read_generation_settings(job.base).notice()):
         job.emit(ProblemFound(said.as_dict(), field="evaluation.questions"))
-    if config.adapter.kind != "none":
-        refuse(
-            named_layers(config, _layers(model), model.config.model_type) or problems_of_layers(config.adapter, model)
-        )
+    if (lora := lora_of(config.adapter)) is not None:
+        refuse(named_layers(lora, _layers(model), model.config.model_type) or problems_of_layers(lora, model))
     _check_stop(job)
 
     train_rows, eval_rows = split(job.examples, job.evaluation, config)
@@ -262,8 +262,8 @@ def _layers(model: Any) -> dict[str, int]:
 
 def _left_out(job: TrainingJob, model: Any) -> list[str]:
     """The layers that `all-linear` leaves out because no adapter works on them; they are named."""
-    adapter = job.config.adapter
-    names = left_out(model) if adapter.kind != "none" and adapter.target_modules == [ALL] else []
+    adapter = lora_of(job.config.adapter)
+    names = left_out(model) if adapter is not None and adapter.target_modules == [ALL] else []
     if names:
         said = Text(
             "no adapter works on these layers of this model, so they stay as they are: {names}",
@@ -274,25 +274,8 @@ def _left_out(job: TrainingJob, model: Any) -> list[str]:
 
 
 def adapter_config(config: RunConfig, left_out: list[str] | None = None) -> Any:
-    """peft's LoRA config of a run, or None for full tuning; `left_out` are linear layers that can't have an adapter."""
-    if config.adapter.kind == "none":
-        return None
-    from peft import LoraConfig
-
-    adapter = config.adapter
-    targets: Any = adapter.target_modules
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        target_modules=ALL if targets == [ALL] else targets,
-        exclude_modules=left_out or None,
-        bias=adapter.bias,
-        use_rslora=adapter.rank_stabilized,
-        use_dora=adapter.kind == "dora",
-        modules_to_save=adapter.modules_to_save or None,
-    )
+    """peft's config of a run's adapter, or None for full tuning; `left_out` are linear layers that can't have an adapter."""
+    return ADAPTERS[config.adapter.kind].config(config.adapter, left_out or [])
 
 
 def _checkpointing(job: TrainingJob, model: Any, place: tuple[str, str]) -> bool:
@@ -306,7 +289,7 @@ def _checkpointing(job: TrainingJob, model: Any, place: tuple[str, str]) -> bool
 
 def _weights_dtype(config: RunConfig, dtype: str) -> str:
     """Frozen weights are held in the precision of the computation; weights that learn are held in fp32."""
-    return "fp32" if config.adapter.kind == "none" else dtype
+    return "fp32" if config.adapter.whole else dtype
 
 
 def _ask(job: TrainingJob, model: Any, tokenizer: Any, step: int) -> None:

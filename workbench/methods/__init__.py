@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
-
+import workbench.adapters  # noqa: F401 - a run has one, too, of which the config has to know
+from workbench.config.discovery import concrete
 from workbench.config.registry import MethodOptions
 from workbench.methods.base import Method
 
 
 def discover() -> dict[str, Method]:
     """All methods by their kind, found in the files of this folder; each one's options become known to the config."""
-    found: dict[str, Method] = {}
-    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        for _, item in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            if issubclass(item, Method) and not inspect.isabstract(item) and item.__module__ == module.name:
-                found[item.kind] = item()
-                MethodOptions.add(item.Options, item.label, item.help)
+    found: dict[str, Method] = {item.kind: item() for item in concrete(__path__, __name__, Method)}
+    for method in found.values():
+        MethodOptions.add(method.Options, method.label, method.help)
     return found
 
 

@@ -123,7 +123,7 @@ def _changes_the_base(adapter: Any) -> bool:
 
 def _report_unused(parts: Parts) -> None:
     """Say which settings of the run DPO leaves out."""
-    if parts.config.adapter.dropout and parts.peft_config is not None:
+    if getattr(parts.peft_config, "lora_dropout", 0):
         parts.report(
             Text(
                 "DPO trains without dropout: both models must answer under the same conditions.",

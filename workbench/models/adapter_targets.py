@@ -10,23 +10,20 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
+from workbench.adapters.lora import ALL, LoraOptions
 from workbench.config.errors import Problem
-from workbench.config.sections import AdapterSection
 from workbench.config.text import Text, listed
 from workbench.models.layers import NAMED, OUTPUTS
 from workbench.models.sources import literal_in
 
-ALL = "all-linear"
 _TARGETS, _FULL = "adapter.target_modules", "adapter.modules_to_save"
 # peft (0.21, `_check_lora_target_modules_mamba`) refuses these: fast kernels of state spaces read their weights directly.
 _STATE_SPACES = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
 _STATE_SPACE_LAYERS = ("conv1d", "out_proj")
 
 
-def problems_of_targets(adapter: AdapterSection, kind: str) -> list[Problem]:
+def problems_of_targets(adapter: LoraOptions, kind: str) -> list[Problem]:
     """What is wrong with the adapter's settings for models of this `model_type` (in config.json); nothing is loaded."""
-    if adapter.kind == "none":
-        return []
     named = [] if adapter.target_modules == [ALL] else adapter.target_modules
     return [
         *_output_layer(named, OUTPUTS),
@@ -59,7 +56,7 @@ def left_out(model: Any) -> list[str]:
     return unfit
 
 
-def problems_of_layers(adapter: AdapterSection, model: Any) -> list[Problem]:
+def problems_of_layers(adapter: LoraOptions, model: Any) -> list[Problem]:
     """What only the loaded model shows: layers of another kind than an adapter can be put on."""
     import torch
     from transformers.pytorch_utils import Conv1D
@@ -170,7 +167,7 @@ def _state_space(named: list[str]) -> list[Problem]:
     ]
 
 
-def _experts(adapter: AdapterSection, named: list[str], kind: str) -> list[Problem]:
+def _experts(adapter: LoraOptions, named: list[str], kind: str) -> list[Problem]:
     known = expert_names(kind)
     wanted = {name.rpartition(".")[2] for name in named} & known.keys() if named else set(known)
     if not wanted:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from workbench.adapters import ADAPTERS
 from workbench.config.text import Text, same
 from workbench.engine.names import KEPT_BACK_LOSS, NOT_ANSWERED, RECENT_LOSS, recent_steps, status_name
 from workbench.engine.plan import evaluate_every
@@ -15,7 +16,7 @@ from workbench.engine.verdict import BAD
 from workbench.ui import html
 from workbench.ui.runview import Answers, RunView
 
-ADAPTERS = {"lora": "LoRA", "dora": "DoRA"}
+_NAMES = {kind: adapter.name for kind, adapter in ADAPTERS.items()}
 _ABOUT = Text("{name}: {method} with {adapter} on {model}", "{name}：用 {adapter} 对“{model}”做 {method}")
 _ABOUT_FULL = Text("{name}: {method} of the whole model {model}", "{name}：对“{model}”做 {method}（全量微调）")
 _NAMED = Text("{name}", "{name}")  # of a damaged one, of which nothing else is known
@@ -120,7 +121,7 @@ def name_each(records: Sequence[Any], data: Mapping[str, Text], lang: str) -> di
         found[run.id] = run.name
         if alike[run.name] > 1:
             numbers[run.name] += 1
-            how = f"{run.method.upper()} {ADAPTERS.get(run.adapter, '')}".strip()
+            how = f"{run.method.upper()} {_NAMES.get(run.adapter, '')}".strip()
             learned = data.get(run.dataset, same(run.dataset)).to(lang)
             parts = [f"{run.name} ({numbers[run.name]})", how, *([learned] if learned != run.name else [])]
             found[run.id] = " · ".join(parts)
@@ -141,7 +142,7 @@ def headline(record: Any, view: RunView, lang: str, base: str = "") -> html.Mark
     about = about.with_(
         name=record.name,
         method=record.method.upper(),
-        adapter=ADAPTERS.get(record.adapter, record.adapter),
+        adapter=_NAMES.get(record.adapter, record.adapter),
         model=base or record.base_model,
     )
     step, total = _step(record, view), view.last.get("total_steps") or record.total_steps

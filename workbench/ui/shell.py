@@ -146,11 +146,11 @@ class Shell:
 
     def start_clock(self) -> None:
         """Bind the collected handlers to the page and to the beat; called once, by the page, after everything is built."""
-        call, inputs, outputs = _together(self._loads)
+        call, inputs, outputs = _together("load", self._loads)
         loaded = self.page.load(self.safe(call), inputs, outputs, **QUIET)
         for js, given in self._loaded:
             loaded.then(None, given, None, js=js)
-        call, inputs, outputs = _together(self._ticks)
+        call, inputs, outputs = _together("beat", self._ticks)
         self.beat.click(self.safe(call), inputs, outputs, trigger_mode="always_last", **QUIET)
         # What a page remembers comes from the browser piece by piece: that is one beat, not one for each.
         chosen = {item._id: item.change for item in inputs if isinstance(item, gr.BrowserState)}
@@ -250,8 +250,8 @@ def current_request() -> gr.Request | None:
     return LocalContext.request.get(None)
 
 
-def _together(parts: list[_Part]) -> tuple[Callable[..., Any], list[Any], list[Any]]:
-    """One handler for all, its inputs and its outputs. What goes wrong in one is logged, and changes nothing on the page."""
+def _together(name: str, parts: list[_Part]) -> tuple[Callable[..., Any], list[Any], list[Any]]:
+    """One handler for all, called `name`, its inputs and its outputs. What goes wrong in one is logged and changes nothing."""
     outputs = [item for part in parts for item in part.outputs]
     if len({item._id for item in outputs}) < len(outputs):
         raise ValueError("two handlers of one event want to write the same component")
@@ -272,6 +272,7 @@ def _together(parts: list[_Part]) -> tuple[Callable[..., Any], list[Any], list[A
             return gr.skip()
         return results if len(results) != 1 else results[0]
 
+    call.__name__ = name
     return call, [item for part in parts for item in part.inputs], outputs
 
 
