@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -181,8 +182,8 @@ def with_overrides(values: dict[str, Any], overrides: list[str]) -> dict[str, An
     Raises:
         WorkbenchError: a word without `=`.
     """
-    merged = {section: dict(inner) if isinstance(inner, dict) else inner for section, inner in values.items()}
-    for word in overrides:
+    merged = copy.deepcopy(values)
+    for word in sorted(overrides, key=_kinds_first):
         path, equals, value = word.partition("=")
         if not equals:
             raise WorkbenchError(
@@ -194,6 +195,12 @@ def with_overrides(values: dict[str, Any], overrides: list[str]) -> dict[str, An
             )
         put(merged, path.strip(), _read_override(path.strip(), value))
     return merged
+
+
+def _kinds_first(word: str) -> int:
+    """A kind comes before the options that it has, in whichever order they are written; else it would drop them."""
+    path = word.partition("=")[0].strip()
+    return path.count(".") if path.endswith(".kind") else sys.maxsize
 
 
 def _read_override(path: str, value: str) -> Any:

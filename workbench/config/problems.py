@@ -81,7 +81,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], values: Any) -> Probl
     if detail["type"] == "no_variant":
         kind, known, noun = detail["input"].get("kind"), context["known"], context["noun"]
         message = Text("there is no {noun} {kind}", "没有 {kind} 这种{noun}").with_(noun=noun, kind=short(kind))
-        return Problem(message, suggestion(kind if isinstance(kind, str) else "", known), f"{path}.kind".lstrip("."))
+        return Problem(message, suggestion(kind if isinstance(kind, str) else "", known), _path((*loc, "kind")))
     make = _MESSAGES.get(detail["type"])
     given = detail.get("input")
     if detail["type"] in ("float_type", "int_type") and type(given) is int:  # more than a float can hold
