@@ -192,7 +192,7 @@ def _steps(
 
     config = tiny_config(
         model={"base": kind},
-        adapter={"dropout": 0.0, **adapter},
+        adapter=adapter if adapter.get("kind") == "none" else {"dropout": 0.0, **adapter},
         optimization={"max_steps": 3, "learning_rate": 2e-2, "warmup_ratio": 0.0},
         evaluation={"every_steps": 3},
         data={"max_rows": 16},

@@ -145,7 +145,7 @@ def test_a_run_that_changed_no_weight_says_so(engine, method, adapter):
     config = tiny_config(
         data={"train": "pairs" if method == "dpo" else "talk"},
         method={"kind": method},
-        adapter={"kind": adapter, "dropout": 0.0},
+        adapter={"kind": adapter} | ({} if adapter == "none" else {"dropout": 0.0}),
         optimization={"max_steps": 2, "learning_rate": 1e-20},
     )
     record = done(engine, config)

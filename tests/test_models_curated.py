@@ -98,7 +98,7 @@ def test_a_models_config_is_one_that_the_workbench_reads() -> None:
         assert shape.experts is None or shape.experts.per_token < shape.experts.count
 
 
-def test_reading_takes_milliseconds_and_no_heavy_library() -> None:
+def test_reading_is_quick_and_needs_no_heavy_library() -> None:
     code = (
         "import sys; from workbench.models.curated import curated_models\n"
         "assert curated_models() is curated_models()\n"
@@ -106,12 +106,18 @@ def test_reading_takes_milliseconds_and_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    spent = []
-    for _ in range(5):
-        before = time.process_time()
-        read_curated(curated._FILE)
-        spent.append(time.process_time() - before)
-    assert min(spent) < 0.02  # 7 ms here; the plain reader of YAML alone takes 25
+    text = curated._FILE.read_text(encoding="utf-8")
+
+    def seconds(read: Any) -> float:
+        spent = []
+        for _ in range(5):
+            before = time.process_time()
+            read()
+            spent.append(time.process_time() - before)
+        return min(spent)
+
+    plainly = seconds(lambda: yaml.safe_load(text))
+    assert seconds(lambda: read_curated(curated._FILE)) < plainly, "7 ms against 25 on one computer, checks included"
 
 
 def entry(**changed: Any) -> dict[str, Any]:

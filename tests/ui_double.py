@@ -107,6 +107,10 @@ class FakeEngine(FakeJobs):
                 return preset
         raise WorkbenchError(Text("there is no preset '{name}'", "没有名为“{name}”的预设").with_(name=preset_id))
 
+    def damaged_presets(self) -> dict[str, WorkbenchError]:
+        """None are."""
+        return {}
+
     def fit(self, config: RunConfig) -> Fit:
         """As with the engine, on a computer without a card."""
         return suits(config, self.models.list(), Memory("CPU", 0, 24_000_000_000), False)

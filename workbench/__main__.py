@@ -126,6 +126,9 @@ def _presets(presets: Parser) -> None:
     copy = add("copy", Text("copy its YAML, to change it", "复制它的 YAML，以便修改"))
     copy.add("id", metavar="ID", help=which)
     copy.add("file", type=Path, metavar="FILE", help=Text("where to copy it", "复制到哪个文件"))
+    bring = add("add", Text("keep a YAML file as one of your own", "把 YAML 文件保存为自己的预设"))
+    bring.add("file", type=Path, metavar="FILE", help=Text("such as a run's config.yaml", "例如某个运行的 config.yaml"))
+    add("delete", Text("delete one of your own", "删除自己的预设")).add("id", metavar="ID", help=which)
 
 
 _OVERRIDES = Text("settings that differ, e.g. optimization.epochs=2", "要改的设置，例如 optimization.epochs=2")

@@ -15,13 +15,14 @@ from typing import Any
 
 from workbench.config.disk import disk_errors
 from workbench.config.errors import WorkbenchError
-from workbench.config.presets import Preset, dump, find_preset, load_preset, with_overrides
+from workbench.config.presets import Preset, dump, load_preset, with_overrides
 from workbench.config.run import RunConfig
 from workbench.config.signals import heard
 from workbench.config.text import Text
 from workbench.engine import Engine
 from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
 from workbench.engine.names import KEPT_BACK_LOSS, NOT_ANSWERED, TRAINING_LOSS, status_name
+from workbench.engine.preset_shelf import PresetShelf
 from workbench.engine.records import RunRecord, kept_error
 from workbench.engine.suggestions import suggestions
 from workbench.engine.suitability import by_group
@@ -56,7 +57,7 @@ def explained(error: Exception) -> tuple[WorkbenchError, int]:
 
 
 def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
-    """List presets (one a line, the id first), show one, or copy one to a file."""
+    """List presets (one a line, the id first), show one, copy one to a file, keep a file as one, or delete one's own."""
     if options.action == "list":
         engine = Engine(options.home, allow_paths=True, read_only=True)
         fits = engine.preset_fits()
@@ -67,7 +68,16 @@ def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         ]  # fmt: skip
         rows = ("{id}  {title}: {about} {reason}".format(**one) for one in data)
         return Result({"presets": data}, "\n".join(rows)), 0
-    preset = _preset(options.id) if options.action == "show" else find_preset(options.id)
+    shelf = PresetShelf(Path(options.home) / "presets")
+    if options.action == "add":
+        with disk_errors(options.file):
+            kept = shelf.add(options.file.read_bytes(), options.file.name)
+        _tell(kept, lang)
+        return Result({"id": kept.id}, kept.id), 0
+    if options.action == "delete":
+        shelf.delete(options.id)
+        return Result({"id": options.id}, options.id), 0
+    preset = _preset(options.id, options.home) if options.action == "show" else shelf.get(options.id)
     if options.action == "show":
         _tell(preset, lang)
         text = dump(preset.config()) if preset.notes else preset.path.read_text(encoding="utf-8")
@@ -84,7 +94,7 @@ def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
 
 def train(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
     """Train, and print the run's id and its last state."""
-    preset = _preset(options.preset)
+    preset = _preset(options.preset, options.home)
     _tell(preset, lang)
     given = RunConfig.parse(with_overrides(preset.values, options.overrides))
 
@@ -164,9 +174,9 @@ def chat(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
         messages.append({"role": "assistant", "content": answer})
 
 
-def _preset(name: str) -> Preset:
+def _preset(name: str, home: Path) -> Preset:
     """A YAML file, or else a preset."""
-    return load_preset(Path(name)) if _is_file(name) else find_preset(name)
+    return load_preset(Path(name)) if _is_file(name) else PresetShelf(Path(home) / "presets").get(name)
 
 
 def _tell(preset: Preset, lang: str) -> None:

@@ -35,7 +35,8 @@ _NO_VALUE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError
 class Preset:
     """A preset: its id (the file's stem), what people read, and the settings that it holds.
 
-    `notes` is what to say of a file that another tool or an older version wrote: what of it is not used.
+    `notes` is what to say of a file that another tool or an older version wrote: what of it is not used. `own` is one that a
+    person keeps in their home.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Preset:
     path: Path
     values: dict[str, Any]
     notes: tuple[Text, ...] = ()
+    own: bool = False
 
     def config(self) -> RunConfig:
         """The whole checked config, defaults filled in."""
@@ -139,11 +141,21 @@ def load_preset(path: Path) -> Preset:
         WorkbenchError: the file cannot be read or holds no settings.
     """
     try:
-        values = copy.deepcopy(_parsed(read_text(path), path.name))
+        text = read_text(path)
     except Damaged as error:
         raise Damaged(
             path.name, error.why, Text("Check that it exists and is a text file.", "请确认文件存在且是文本文件。")
         ) from None
+    return parse_preset(text, path)
+
+
+def parse_preset(text: str, path: Path) -> Preset:
+    """The same of a file's text; `path` names it.
+
+    Raises:
+        WorkbenchError: it is no YAML, or holds no settings.
+    """
+    values = copy.deepcopy(_parsed(text, path.name))
     if not isinstance(values, dict):
         raise WorkbenchError(
             Text("{file} holds no settings", "{file} 里没有设置项").with_(file=path.name),
@@ -221,6 +233,15 @@ def _read_override(path: str, value: str) -> Any:
 def dump(config: RunConfig) -> str:
     """The whole config as YAML, in the order of its declaration; `load_preset` reads it back."""
     return yaml.dump({KEY: VERSION, **config.values()}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def dump_preset(title: Text, about: Text, config: RunConfig) -> str:
+    """A preset's YAML: all settings but the run's name, so that another default later changes nothing of it."""
+    values = config.values()
+    values["output"].pop("name")
+    head = {KEY: VERSION, "title": title.as_dict(), "about": about.as_dict()}
+    kept = {section: inner for section, inner in values.items() if inner}
+    return yaml.dump({**head, **kept}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _text(value: Any, fallback: str) -> Text:

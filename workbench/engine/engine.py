@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.data.turns import Message
@@ -29,6 +30,7 @@ from workbench.engine.keeping import made_models
 from workbench.engine.lease import Lease
 from workbench.engine.needs import Needs
 from workbench.engine.owners import FOLDER, Owners
+from workbench.engine.preset_shelf import PresetShelf
 from workbench.engine.run_jobs import RunJobs
 from workbench.engine.runs import RunStore
 from workbench.engine.supply import Supply
@@ -62,6 +64,7 @@ class Engine(Supply):
         self.store = RunStore(self.home / "runs", self._owners, read_only=read_only)
         self.models = ModelCatalog(self.home, made=lambda: made_models(self.store))
         self.data = DataLibrary(self.home)
+        self.shelf = PresetShelf(self.home / "presets")
         jobs = JobStore(self.home / "jobs", self._owners, read_only=read_only)
         self._lease, self._desk = Lease(self.home / FOLDER), Desk()
         self._chats = Chats(self._lease, self._desk)
@@ -112,6 +115,18 @@ class Engine(Supply):
         with self._owners.beginning():
             self._needs.refuse_data(dataset_id)
             return self.data.read_as(dataset_id, name)
+
+    def save_preset(self, name: str, config: RunConfig) -> Preset:
+        """Keep settings as a preset of a person's own: see `PresetShelf.save`."""
+        return self.shelf.save(name, config)
+
+    def add_preset(self, content: bytes, file: str) -> Preset:
+        """Keep the settings of a YAML file as one: see `PresetShelf.add`."""
+        return self.shelf.add(content, file)
+
+    def delete_preset(self, preset_id: str) -> None:
+        """Remove a preset of a person's own: see `PresetShelf.delete`."""
+        self.shelf.delete(preset_id)
 
     # Runs
 

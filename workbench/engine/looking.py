@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import Problem, WorkbenchError
-from workbench.config.presets import Preset, find_preset, list_presets
+from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
@@ -17,6 +17,7 @@ from workbench.engine.hardware import has_card, memory
 from workbench.engine.jobs.measure import latest
 from workbench.engine.keeping import Keep, keep
 from workbench.engine.plan import Forecast
+from workbench.engine.preset_shelf import PresetShelf
 from workbench.engine.records import RunRecord
 from workbench.engine.runs import RunStore
 from workbench.engine.suitability import Fit, suits
@@ -33,18 +34,23 @@ class Looking:
     models: ModelCatalog
     data: DataLibrary
     store: RunStore
+    shelf: PresetShelf
     _views: views.Views
     _board: Board
 
     # Presets and data
 
     def presets(self) -> list[Preset]:
-        """All presets, the first-run ones first."""
-        return list_presets()
+        """All presets, the first-run ones first, a person's own last."""
+        return self.shelf.all()
 
     def preset(self, name: str) -> Preset:
         """One preset by its id."""
-        return find_preset(name)
+        return self.shelf.get(name)
+
+    def damaged_presets(self) -> dict[str, WorkbenchError]:
+        """Why presets of a person's own can't be used, by their file's name."""
+        return self.shelf.damaged()
 
     def preset_fits(self) -> dict[str, Fit]:
         """Whether each preset works on this computer, by its id; what it leaves open is taken as usual."""

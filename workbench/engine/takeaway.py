@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.config.disk import disk_errors, slug
 from workbench.config.errors import WorkbenchError
+from workbench.config.fields import value_at
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
@@ -132,8 +133,8 @@ def card(
     values = config.values()
     settings: dict[str, Any] = {}
     for path in CARD_SETTINGS:
-        section, _, key = path.partition(".")
-        settings[path] = values[section][key]
+        if (value := value_at(values, path)) is not None:  # full tuning has no rank
+            settings[path] = value
     origin = read_origin(base.folder)
     return write_card(
         base=origin.repo_id or base.id,

@@ -7,7 +7,6 @@ wrote go with it (`workbench.ui.suited`).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
@@ -19,13 +18,14 @@ import gradio as gr
 from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.run import RunConfig, put
-from workbench.config.text import Text, listed
+from workbench.config.text import Text
 from workbench.engine.draft import DATA, MODEL, Draft, copied
 from workbench.ui import html, presetlist, suited, summary
 from workbench.ui.fits import Advice
 from workbench.ui.forecast import forecast_card
-from workbench.ui.form import BY_NAME, Form, show_value
+from workbench.ui.form import BY_NAME, Form
 from workbench.ui.measuring import Measure
+from workbench.ui.presetkeeping import PresetKeeper
 from workbench.ui.settingsearch import SettingSearch
 from workbench.ui.shell import QUIET, Shell, made_html, press
 from workbench.ui.summary import FIND_PROBLEM, START
@@ -35,8 +35,6 @@ ID = "train"
 ORDER = 30
 TITLE = Text("Train", "训练")
 
-NAMED = 6  # changed settings that are named
-
 _LEAD = Text(
     "Pick a preset and press Start. Everything else has a sensible default.",
     "选一个预设，点“开始训练”。其余都有合适的默认值。",
@@ -45,9 +43,6 @@ _PRESET = Text("Preset", "预设")
 _PRESET_HELP = Text(
     "A tested set of settings. You can change any of them below.", "一组测试过的设置，下面每一项都可以改。"
 )
-_CHANGED = Text("Changed from the preset: {names}.", "与预设不同的设置：{names}。")
-_AND_MORE = Text("{names} and {n} more", "{names}，以及另外 {n} 项")
-_SUGGESTED = Text("{label}: {value} is suggested, because {why}.", "建议“{label}”取 {value}：{why}。")
 _RESET = Text("Back to the preset", "恢复预设")
 _WAITS = Text(
     "“{name}” is training now; this run will wait its turn.", "“{name}”正在训练，现在开始的话，这次运行会先排队。"
@@ -65,6 +60,7 @@ class _Part:
 
     form: Form
     preset: gr.Dropdown
+    keeper: PresetKeeper
     card: gr.HTML
     advice: Advice
     measure: Measure
@@ -118,6 +114,7 @@ def build(shell: Shell) -> None:
                 reset = gr.Button(
                     shell.text(_RESET), size="sm", scale=0, min_width=150, visible=False, elem_id="train-reset"
                 )
+            keeper = PresetKeeper(shell)
             form.basic()
             search = SettingSearch(shell)
             form.advanced()
@@ -136,6 +133,7 @@ def build(shell: Shell) -> None:
     part = _Part(
         form,
         preset,
+        keeper,
         card,
         advice,
         measure,
@@ -160,9 +158,9 @@ def _react(shell: Shell, part: _Part) -> None:
         if not filled:  # the form does not yet show what the browser remembers
             return gr.skip()
         draft, lang = part.read(filled, preset, values), shell.lang(request)
-        note, changed = _preset_note(shell, form, draft, lang)
+        note, changed = presetlist.note(shell.engine, form, draft, lang)
         looked = _look(shell, part, draft.values, shown, lang)
-        return [*looked, draft.as_dict(), note, gr.Button(visible=changed)]
+        return [*looked, draft.as_dict(), note, gr.Button(visible=changed), part.keeper.chosen(preset)]
 
     def begin(click: str, shown: dict, *values: Any, request: gr.Request) -> Any:
         lang, nested = shell.lang(request), form.read(values)
@@ -182,7 +180,7 @@ def _react(shell: Shell, part: _Part) -> None:
     # All looks are one event, so that they come one after the other: of two that overlap, the one that was asked about
     # older values could answer last, and take the mark off a value that is wrong.
     again = shell.unseen("train-look")
-    asked, told = [part.draft, part.preset, *given], [*looks, shell.form, part.note, part.reset]
+    asked, told = [part.draft, part.preset, *given], [*looks, shell.form, part.note, part.reset, part.keeper.sure.ask]
     form.on_edit(shell.safe(check), asked, told, also=[again.click], trigger_mode="always_last", **QUIET)
     part.measure.bind(form.read, form.inputs, again)
     _bind_advice(shell, part, seen)
@@ -247,7 +245,22 @@ def _bind_preset(shell: Shell, part: _Part, seen: Any) -> None:
         blank = RunConfig().values()
         return shown(suited.choose_preset(shell.engine, Draft(preset, blank, blank), preset), lang)
 
+    def kept(preset: str, lang: str, filled: str, before: str, *values: Any) -> list[Any]:
+        """The form with the preset that was just kept, which says all of it; or without the one that is gone."""
+        draft = part.read(filled, before, values)
+        if preset:
+            nested = shell.engine.preset(preset).config().changed({"output.name": draft.value("output.name") or ""})
+            draft = Draft(preset, nested.values(), nested.values())
+        else:
+            draft = suited.choose_preset(shell.engine, draft, suited.first_preset(shell.engine, lang))
+        made = shown(draft, lang)
+        made[1] = _presets(shell, draft.preset, lang)
+        return made
+
     outputs = [*part.everything, shell.form, shell.dataset, shell.model]
+    part.keeper.bind(
+        part.yaml, part.everything, outputs, lambda given: RunConfig.parse(part.form.read(given[2:])), kept, seen
+    )
     seen(part.preset.input(shell.safe(use), part.everything, outputs, **QUIET))
     seen(part.reset.click(shell.safe(reset), part.everything, outputs, **QUIET))
     shell.shared["train.fill"] = (fill, outputs)
@@ -270,7 +283,12 @@ def bind(shell: Shell) -> None:
     def restore(kept: dict, model: str, dataset: str, request: gr.Request) -> Any:
         lang = shell.lang(request)
         draft = Draft.parse(kept) or suited.first_draft(shell.engine, model, dataset, lang)
-        return [*part.show(follow(draft, model, dataset, lang), lang), json.dumps([model, dataset])]
+        known = {preset.id for preset in shell.engine.presets()}
+        if draft.preset not in known:  # deleted since
+            draft = replace(draft, preset=suited.first_preset(shell.engine, lang))
+        made = part.show(follow(draft, model, dataset, lang), lang)
+        made[1] = _presets(shell, made[1], lang)
+        return [*made, json.dumps([model, dataset])]
 
     def chosen(model: str, dataset: str, filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
         if not filled:  # not until the form shows what the browser remembers
@@ -287,8 +305,7 @@ def bind(shell: Shell) -> None:
 
     def grouped(request: gr.Request) -> Any:
         """A model may have come, and what this computer has is known exactly only after a while."""
-        lang = shell.lang(request)
-        return gr.Dropdown(choices=presetlist.choices(shell.engine, lambda text: text.to(lang)))
+        return _presets(shell, None, shell.lang(request))
 
     on_open(shell, ID, grouped, None, part.preset)
     brought = gr.Textbox("", visible=False)
@@ -313,6 +330,12 @@ _LOOK_OR_FOLLOW = """(brought, model, dataset) => {
 }"""
 
 
+def _presets(shell: Shell, chosen: str | None, lang: str) -> Any:
+    """The list as it is now; what is chosen stays where that is None."""
+    value = {} if chosen is None else {"value": chosen}
+    return gr.Dropdown(choices=presetlist.choices(shell.engine, lambda text: text.to(lang)), **value)
+
+
 def _show(form: Form, nested: dict[str, Any], lang: str, there: Sequence[Any] = ()) -> list[Any]:
     """Values for all widgets; those chosen by name get the names that there are now.
 
@@ -328,27 +351,6 @@ def _show(form: Form, nested: dict[str, Any], lang: str, there: Sequence[Any] = 
         else:
             made.append(gr.skip() if there and there[index] == value else value)
     return made
-
-
-def _preset_note(shell: Shell, form: Form, draft: Draft, lang: str) -> tuple[str, bool]:
-    """What the preset is for, what a person changed; and whether they did."""
-    preset = next((preset for preset in shell.engine.presets() if preset.id == draft.preset), None)
-    if preset is None:
-        return "", False
-    said, own, nested = [html.note(preset.about.to(lang))], draft.own(), draft.values
-    with contextlib.suppress(WorkbenchError):  # where a value is wrong, its field says so
-        said.append(presetlist.need(shell.engine.fit(RunConfig.parse(draft.values)), lang))
-    names = [f.setting.knob.label for f in form.fields if f.setting.path in own and f.setting.applies(nested)]
-    for one in suited.suggested(shell.engine, draft):
-        setting = form.field(one.path, nested).setting
-        label, value = setting.knob.label, show_value(setting, one.value)
-        said.append(html.note(_SUGGESTED.with_(label=label, value=f"{value:g}", why=one.why).to(lang)))
-    if names:
-        some = listed(names[:NAMED])
-        if len(names) > NAMED:
-            some = _AND_MORE.with_(names=some, n=len(names) - NAMED)
-        said.append(html.note(_CHANGED.with_(names=some).to(lang)))
-    return html.join(said), bool(names)
 
 
 def _with_ways_out(shell: Shell, nested: dict[str, Any], problems: Any) -> Any:
