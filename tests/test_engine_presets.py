@@ -70,6 +70,32 @@ def test_a_file_is_brought_under_its_own_name_with_what_is_not_used_of_it(shelf:
     assert any("mask_history" in note.to("zh") for note in foreign.notes)
 
 
+def test_a_file_that_is_brought_replaces_none_and_is_kept_once(shelf: PresetShelf) -> None:
+    mine = shelf.save("Brief", SHORT)
+    file = b"title: {en: Brief, zh: Kurz}\nadapter: {rank: 4}\n"
+    first, again = shelf.add(file, "brief.yaml"), shelf.add(file, "copy.yaml")
+    other = shelf.add(file.replace(b"4", b"6"), "brief.yaml")
+    assert shelf.get(mine.id).config() == SHORT.changed({"output.name": ""})
+    assert first.id == again.id and first.title == Text("Brief 2", "Kurz 2") and first.config().adapter.rank == 4
+    assert other.title == Text("Brief 3", "Kurz 3") and other.config().adapter.rank == 6
+    long = f"title: {'x' * LONGEST_NAME}\n".encode()
+    assert (
+        len({shelf.add(long + b"adapter: {rank: %d}" % rank, "x.yaml").title.to("en") for rank in range(1, 13)}) == 12
+    )
+    assert len(shelf.all()) == len(list_presets()) + 4 + 11
+
+
+def test_a_file_that_changes_beside_the_workbench_is_read_again(shelf: PresetShelf) -> None:
+    kept = shelf.save("Brief", SHORT)
+    assert shelf.get(kept.id).config().adapter.rank == 4
+    kept.path.write_text(kept.path.read_text(encoding="utf-8").replace("rank: 4", "rank: 16"), encoding="utf-8")
+    assert shelf.get(kept.id).config().adapter.rank == 16
+    kept.path.write_text("nothing: 1\n", encoding="utf-8")
+    assert kept.path.name in shelf.damaged()
+    kept.path.unlink()
+    assert not shelf.damaged() and len(shelf.all()) == len(list_presets())
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\x00\x01", b"\xff\xfe\xfa", b"- a\n- b", b"adapter: {rank: 0}", b"nothing: 1", b"a: &x [*x]", b"version: 99",

@@ -49,11 +49,15 @@ def test_settings_are_kept_as_a_preset_and_used_after_a_restart(
             page.click("#preset-bring")
         chooser.value.set_files(str(file))
         wait_until(lambda: "mask_history" in page.inner_text("#preset-note"))
+        assert "theirs" in page.inner_text("#preset-note")  # the file's name, as it says none itself
         wait_until(lambda: page.input_value("#field-optimization-learning_rate input") == "0.0001")
 
         page.click("#preset-delete")
+        fill(page, "optimization-epochs", "7")
         page.click("#preset-delete-yes")
         wait_until(lambda: len([*(tmp_path / "home" / "presets").glob("*.yaml")]) == 1)
         wait_until(lambda: page.locator("#preset-delete").count() == 0 or not page.is_visible("#preset-delete"))
+        for name, value in (("optimization-learning_rate", "0.0001"), ("optimization-epochs", "7")):
+            assert page.input_value(f"#field-{name} input") == value  # only the preset went
     finally:
         app.close()

@@ -44,6 +44,8 @@ class PresetShelf:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._known: dict[str, tuple[tuple[int, int], Preset]] = {}
+        """By the file's name: when it was written and its size, and what it says. The page asks several times a look."""
 
     def all(self) -> list[Preset]:
         """The shipped ones, those of the first run first, then a person's own by name; what can't be read is in `damaged`."""
@@ -67,26 +69,15 @@ class PresetShelf:
         Raises:
             WorkbenchError: the name is empty or too long, there are too many, or the disk refuses it.
         """
-        texts = title if isinstance(title, Text) else same(title)
-        names = [writable(" ".join(text.split())) for text in (texts.to("en"), texts.to("zh"))]
-        if not all(names):
-            raise WorkbenchError(_NO_NAME, _NAME_IT, "preset")
-        if max(map(len, names)) > LONGEST_NAME:
-            raise WorkbenchError(_LONG.with_(most=LONGEST_NAME), _NAME_IT, "preset")
+        names = _names(title)
         with self._lock:
-            known = shown_entries(self.folder)
-            same_name = [one.id for one in self._read()[0] if {one.title.to("en"), one.title.to("zh")} & {*names}]
-            if not same_name and len(known) >= MOST:
-                raise WorkbenchError(_FULL.with_(most=MOST), _DELETE_ONE, "preset")
-            preset_id = same_name[0] if same_name else self._new_id(names[0], set(known))
-            path = self.folder / f"{preset_id}{SUFFIX}"
-            with disk_errors(path):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, dump_preset(Text(names[0], names[1]), about, config))
-            return self.get(preset_id)
+            before = self._called(names)
+            return self._keep(before.id if before else None, names, about, config)
 
     def add(self, content: bytes, file: str) -> Preset:
         """Keep the settings of a file: one of ours, a run's `config.yaml`, or LLaMA-Factory's; its `notes` say what is not used.
+
+        None is replaced: another one of that name gets a number, and the very same settings are kept once.
 
         Args:
             file: its name, for people; what it leads to is not opened.
@@ -104,7 +95,14 @@ class PresetShelf:
         given = parse_preset(text, Path(file))
         config = given.config()
         title, about = (None if text == same(given.id) else text for text in (given.title, given.about))
-        kept = self.save(title or same(config.output.name or given.id), config, about or _ABOUT)
+        wanted = names = _names(title or same(config.output.name or given.id))
+        config = config.changed({"output.name": ""})
+        with self._lock:
+            number = 1
+            while (before := self._called(names)) is not None and before.config() != config:
+                number += 1
+                names = [f"{name[: LONGEST_NAME - 5]} {number}" for name in wanted]
+            kept = before or self._keep(None, names, about or _ABOUT, config)
         return replace(kept, notes=given.notes)
 
     def delete(self, preset_id: str) -> None:
@@ -128,12 +126,45 @@ class PresetShelf:
             if not name.startswith(MINE) or not name.endswith(SUFFIX) or path.is_symlink() or not path.is_file():
                 continue
             try:
-                preset = load_preset(path)
-                preset.config()
-                good.append(replace(preset, own=True))
+                good.append(self._load(name, path))
             except WorkbenchError as error:
                 wrong[name] = error
         return sorted(good, key=lambda one: (one.title.to("en").casefold(), one.id)), wrong
+
+    def _load(self, name: str, path: Path) -> Preset:
+        """One of them, checked.
+
+        Raises:
+            WorkbenchError: it can't be used.
+        """
+        try:
+            facts = path.stat()
+            written = (facts.st_mtime_ns, facts.st_size)
+        except OSError:  # deleted this moment: reading it says so
+            written = (0, 0)
+        before = self._known.get(name)
+        if before is not None and before[0] == written:
+            return before[1]
+        preset = replace(load_preset(path), own=True)
+        preset.config()
+        self._known[name] = (written, preset)
+        return preset
+
+    def _called(self, names: list[str]) -> Preset | None:
+        """The own preset with this name in either language."""
+        return next((one for one in self._read()[0] if {one.title.to("en"), one.title.to("zh")} & {*names}), None)
+
+    def _keep(self, preset_id: str | None, names: list[str], about: Text, config: RunConfig) -> Preset:
+        """Write it, as a new one where it has no id."""
+        known = shown_entries(self.folder)
+        if preset_id is None and len(known) >= MOST:
+            raise WorkbenchError(_FULL.with_(most=MOST), _DELETE_ONE, "preset")
+        preset_id = preset_id or self._new_id(names[0], set(known))
+        path = self.folder / f"{preset_id}{SUFFIX}"
+        with disk_errors(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, dump_preset(Text(names[0], names[1]), about, config))
+        return self.get(preset_id)
 
     @staticmethod
     def _new_id(name: str, known: set[str]) -> str:
@@ -143,3 +174,18 @@ class PresetShelf:
             number += 1
             found = f"{base}-{number}"
         return found
+
+
+def _names(title: str | Text) -> list[str]:
+    """A preset's name, English and Chinese.
+
+    Raises:
+        WorkbenchError: one is empty or too long for a list.
+    """
+    texts = title if isinstance(title, Text) else same(title)
+    names = [writable(" ".join(text.split())) for text in (texts.to("en"), texts.to("zh"))]
+    if not all(names):
+        raise WorkbenchError(_NO_NAME, _NAME_IT, "preset")
+    if max(map(len, names)) > LONGEST_NAME:
+        raise WorkbenchError(_LONG.with_(most=LONGEST_NAME), _NAME_IT, "preset")
+    return names

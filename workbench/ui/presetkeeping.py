@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,8 +17,9 @@ from workbench.ui.tabtools import TOLD, confirm, panel
 _TITLE = Text("Your own presets", "你自己的预设")
 _NAME = Text("Name", "名称")
 _NAME_HELP = Text(
-    "Keeps all settings of this form in the list above. The name of a preset of your own: it is replaced.",
-    "把表单中的所有设置保存到上面的列表里。若与自己已有的预设同名，则替换它。",
+    "Keeps all settings of this form in the list above; the name of a preset of your own replaces it. A YAML file that you "
+    "bring never replaces one: it gets a number where its name is taken.",
+    "把表单中的所有设置保存到上面的列表里；若与自己已有的预设同名，则替换它。导入的 YAML 文件不会替换已有预设，重名时自动加编号。",
 )
 _SAVE = Text("Save as a preset", "保存为预设")
 _TAKE = Text("Download as YAML", "下载为 YAML")
@@ -55,13 +57,15 @@ class PresetKeeper:
                 label=shell.text(_NAME), info=shell.text(_NAME_HELP), max_lines=1, elem_id="preset-name",
             )  # fmt: skip
             with gr.Row():
-                self.save = gr.Button(shell.text(_SAVE), scale=0, min_width=150, elem_id="preset-save")
-                self.take = gr.Button(shell.text(_TAKE), scale=0, min_width=150, elem_id="preset-take")
+                self.save = gr.Button(shell.text(_SAVE), size="sm", scale=0, min_width=150, elem_id="preset-save")
+                self.take = gr.Button(shell.text(_TAKE), size="sm", scale=0, min_width=150, elem_id="preset-take")
                 self.bring = gr.UploadButton(
-                    shell.text(_BRING), type="binary", file_types=[".yaml", ".yml"], scale=0, min_width=150,
-                    elem_id="preset-bring",
+                    shell.text(_BRING), file_types=[".yaml", ".yml"], size="sm", scale=0,
+                    min_width=150, elem_id="preset-bring",
                 )  # fmt: skip
-                ask = gr.Button(shell.text(_DELETE), scale=0, min_width=150, visible=False, elem_id="preset-delete")
+                ask = gr.Button(
+                    shell.text(_DELETE), size="sm", scale=0, min_width=150, visible=False, elem_id="preset-delete"
+                )
             self.sure = confirm(shell, ask, _SURE, "preset-delete")
             self.note = panel("preset-note")
 
@@ -96,8 +100,8 @@ class PresetKeeper:
             preset = shell.engine.save_preset(name, read(values))
             return shown(preset.id, [_SAVED.with_(name=preset.title)], shell.lang(request), values)
 
-        def bring(content: Any, *values: Any, request: gr.Request) -> Any:
-            preset = shell.engine.add_preset(bytes(content or b""), "run.yaml")
+        def bring(file: str, *values: Any, request: gr.Request) -> Any:
+            preset = shell.engine.add_preset(Path(file).read_bytes(), Path(file).name)
             return shown(preset.id, [_BROUGHT.with_(name=preset.title), *preset.notes], shell.lang(request), values)
 
         def ask(chosen: str, request: gr.Request) -> Any:

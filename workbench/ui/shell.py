@@ -189,6 +189,9 @@ class Shell:
                     kwargs.setdefault("request", current_request())
                 try:
                     yield from handler(*args, **kwargs)
+                    # Gradio sends a generator's last value once more when it ends, which may be after the answer to
+                    # a later click: so the last value is always that nothing changes.
+                    yield gr.skip()
                 except (gr.Error, GeneratorExit):
                     raise
                 # The page's boundary: the reader gets a sentence, the log the traceback. A library that wants to end

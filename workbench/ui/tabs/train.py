@@ -246,13 +246,14 @@ def _bind_preset(shell: Shell, part: _Part, seen: Any) -> None:
         return shown(suited.choose_preset(shell.engine, Draft(preset, blank, blank), preset), lang)
 
     def kept(preset: str, lang: str, filled: str, before: str, *values: Any) -> list[Any]:
-        """The form with the preset that was just kept, which says all of it; or without the one that is gone."""
+        """The form with the preset that was just kept, which says all of it; or as it is, without the one that is gone."""
         draft = part.read(filled, before, values)
         if preset:
             nested = shell.engine.preset(preset).config().changed({"output.name": draft.value("output.name") or ""})
             draft = Draft(preset, nested.values(), nested.values())
         else:
-            draft = suited.choose_preset(shell.engine, draft, suited.first_preset(shell.engine, lang))
+            other = suited.choose_preset(shell.engine, draft, suited.first_preset(shell.engine, lang))
+            draft = replace(other, values=draft.values)
         made = shown(draft, lang)
         made[1] = _presets(shell, draft.preset, lang)
         return made
