@@ -12,9 +12,9 @@ from tests.steps import at_step
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.engine import changes
+from workbench.engine.runview import RunView
 from workbench.methods.course import Course, Pace
 from workbench.ui import runhtml
-from workbench.ui.runview import RunView
 
 SHORT = {"max_steps": 0, "epochs": 0.5, "batch_size": 8, "learning_rate": 5e-3}  # 3 steps of 43 rows
 

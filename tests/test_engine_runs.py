@@ -22,8 +22,8 @@ from workbench.engine.callback import RunCallback, _Pace
 from workbench.engine.events import EventLog
 from workbench.engine.jobs.base import Job
 from workbench.engine.names import recent_steps
+from workbench.engine.runview import RunView
 from workbench.ui import runhtml
-from workbench.ui.runview import RunView
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,11 @@ from tests.test_commands import say
 from tests.ui_double import FakeEngine
 from workbench.config.presets import find_preset, list_presets
 from workbench.config.run import RunConfig, put
-from workbench.engine import Engine
+from workbench.engine import Engine, suited
 from workbench.engine.draft import Draft, copied
 from workbench.engine.plan import kept_back, plan_steps, split_counts
 from workbench.engine.suggestions import EPOCHS, RATE, suggestions
 from workbench.engine.training import split
-from workbench.ui import suited
 
 STARTER = 3.8e6
 

@@ -26,11 +26,11 @@ from workbench.engine.events import EventLog, last_step
 from workbench.engine.names import STATUS_NAMES
 from workbench.engine.owners import FOLDER, Owners
 from workbench.engine.records import RunRecord, kept_error, read_run
+from workbench.engine.runview import RunView
 from workbench.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from workbench.models.catalog import ModelCatalog
 from workbench.models.files import read_tensor_headers
 from workbench.ui import chart, runhtml
-from workbench.ui.runview import RunView
 
 KEYS = (
     "id name status created started finished error message hint field en zh last_step total_steps train_loss versions "

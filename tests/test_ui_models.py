@@ -11,8 +11,8 @@ import pytest
 
 from tests.test_ui_page import Asked
 from tests.ui_double import FakeEngine
-from workbench.engine import Engine
-from workbench.ui import html, suited
+from workbench.engine import Engine, suited
+from workbench.ui import html
 from workbench.ui.finding import is_gone
 from workbench.ui.page import build
 

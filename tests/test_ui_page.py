@@ -76,7 +76,7 @@ def other_value(setting: Setting) -> Any:
     return middle if middle != setting.default else middle / 2
 
 
-FILLED = '{"filled": {}, "picked": {}}'  # nothing of it by the workbench
+VISITOR = "0" * 32
 
 
 def filled(form: Form, kind: str) -> tuple[list[Any], dict[str, Any]]:
@@ -160,7 +160,7 @@ def test_a_wrong_value_is_said_at_its_field_and_starts_nothing(
     values[index] = typed
     check, _, outputs = page.shell.shared["train.check"]
     for lang in ("en", "zh"):
-        result = check(FILLED, "", {}, *values, request=Asked(cookie=f"lang={lang}"))
+        result = check({}, VISITOR, "1", *values, request=Asked(cookie=f"lang={lang}"))
         assert len(result) == len(outputs)
         said = result[index]
         assert said["visible"] and 'role="alert"' in said["value"]
@@ -179,10 +179,10 @@ def test_a_problem_goes_away_when_it_is_put_right(page: gr.Blocks, form: Form) -
     index = form.fields.index(form.field("adapter.rank"))
     wrong = [*values]
     wrong[index] = 0
-    marked = check(FILLED, "", {}, *wrong, request=Asked())
+    marked = check({}, VISITOR, "1", *wrong, request=Asked())
     shown = marked[len(form.slots)]
     assert shown
-    right = check(FILLED, "", shown, *values, request=Asked())
+    right = check(shown, VISITOR, "1", *values, request=Asked())
     assert right[index]["visible"] is False and right[len(form.slots)] == {}
     assert "facts" in right[len(form.slots) + 1]  # the forecast is back
 
@@ -192,7 +192,7 @@ def test_a_problem_without_a_field_stands_beside_start(page: gr.Blocks, form: Fo
     engine.problems = [Problem(Text("the <disk> is full", "磁盘已满"), None, None)]
     try:
         check, _, _ = page.shell.shared["train.check"]
-        card = check(FILLED, "", {}, *form.show(RunConfig().values()), request=Asked())[len(form.slots) + 1]
+        card = check({}, VISITOR, "1", *form.show(RunConfig().values()), request=Asked())[len(form.slots) + 1]
         assert "The &lt;disk&gt; is full" in card
     finally:
         engine.problems = []
@@ -200,9 +200,9 @@ def test_a_problem_without_a_field_stands_beside_start(page: gr.Blocks, form: Fo
 
 def test_a_preset_fills_the_form(page: gr.Blocks, form: Form) -> None:
     fill, outputs = page.shell.shared["train.fill"]
-    result = fill("first-run-zh", "zh")
+    result = fill("first-run-zh", VISITOR, "zh")
     assert len(result) == len(outputs) and result[1] == "first-run-zh"
-    kept = result[len(form.fields) + 2]["values"]
+    kept = page.shell.engine.drafts.get(VISITOR).draft.values
     assert kept["data"]["train"] == "wuxia-voice" and kept["model"]["base"] == "starter"
     assert result[2 + form.fields.index(form.field("optimization.learning_rate"))] == 0.003
 

@@ -15,9 +15,9 @@ from tests.test_ui_tabs import metrics, record
 from tests.ui_double import FakeEngine
 from workbench.config.text import Text
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS, TRAINING_LOSS
+from workbench.engine.runview import RunView
 from workbench.ui import chart, runhtml
 from workbench.ui.conversation import BASE, TUNED, Conversation, Turn
-from workbench.ui.runview import RunView
 from workbench.ui.tabs import chat, export
 
 DATA = {"pirate-voice": Text("A pirate's voice", "海盗口吻"), "polite": Text("Polite", "礼貌")}

@@ -18,9 +18,9 @@ from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.engine.names import STATUS_NAMES, status_name
+from workbench.engine.runview import MAX_POINTS, Curve, RunView
 from workbench.ui import chart, html, rowhtml, runhtml
 from workbench.ui.conversation import BASE, TUNED, Conversation, Turn, plain
-from workbench.ui.runview import MAX_POINTS, Curve, RunView
 from workbench.ui.uploading import _Uploads
 
 ATTACK = '<img src=x onerror="window.__x=1"><script>alert(1)</script>'

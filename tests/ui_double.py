@@ -25,6 +25,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.columns import Column
 from workbench.data.tokens import Piece
+from workbench.engine.drafts import Drafts
 from workbench.engine.fitting import Machine, MemoryFit, guessed_shape, memory_fit
 from workbench.engine.hardware import Memory
 from workbench.engine.keeping import Keep, keep
@@ -65,6 +66,7 @@ class FakeEngine(FakeJobs):
         self.seconds = seconds
         self.memory = 24_000_000_000
         self.models, self.data = FakeModels(self.home), FakeData(self.home)
+        self.drafts = Drafts(self.home / "drafts")
         self.problems: list[Problem] = []
         self.looked_at: list[str] = []
         self.unread: dict[str, threading.Event] = {}

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from tests.browser import traffic
+from tests.ui_double import FakeEngine
+from workbench.bootstrap import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SOON = 60_000  # milliseconds that the browser waits for something that is quick on a quiet computer
@@ -142,6 +144,26 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     running = App(tmp_path_factory.mktemp("app") / "home").start()
     yield running
     running.close()
+
+
+class Double:
+    """A page with an engine double behind it, in this process."""
+
+    def __init__(self, home: Path) -> None:
+        environment()
+        from workbench.ui.page import start
+
+        self.engine = FakeEngine(home, seconds=3.0)
+        self.served = start(self.engine, port=free_port())
+        self.url = self.served.url
+
+
+@pytest.fixture
+def double(tmp_path: Path) -> Iterator[Double]:
+    """One for this test."""
+    made = Double(tmp_path)
+    yield made
+    made.served.close()
 
 
 TABS = ("model", "data", "train", "run", "export", "chat")

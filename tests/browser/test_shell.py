@@ -6,13 +6,12 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import TABS, choose, fill, free_port, show, unfold, wait_until
+from tests.browser.conftest import TABS, Double, choose, fill, show, unfold, wait_until
 from tests.browser.traffic import settled
 from tests.ui_double import FakeEngine
 from workbench.bootstrap import environment
@@ -22,8 +21,6 @@ environment()
 
 from workbench.ui import rowhtml  # noqa: E402
 from workbench.ui.finding import card_of  # noqa: E402
-
-SECONDS = 3.0  # that a run of the double takes
 
 # Every visible text, and what is said to screen readers and in tooltips.
 WORDS = """() => {
@@ -41,24 +38,6 @@ WORDS = """() => {
 # Names, which are the same everywhere, and the columns and rows of the English data set.
 NAMES = r"CPU ·|English|Adam .*|run\.yaml|Top-p|\w+ForCausalLM|old-model|Qwen3 .*|(pirate|wuxia)-voice.*|SFT|starter"
 ENGLISH_ROWS = r"messages|tag \d|What colour.*|Who are.*|How many.*|Arr.*|I be.*|Seven.*|.*ye landlubber!"
-
-
-class Double:
-    """A page with its engine."""
-
-    def __init__(self, home: Path) -> None:
-        from workbench.ui.page import start
-
-        self.engine = FakeEngine(home, seconds=SECONDS)
-        self.served = start(self.engine, port=free_port())
-        self.url = self.served.url
-
-
-@pytest.fixture
-def double(tmp_path: Path) -> Iterator[Double]:
-    made = Double(tmp_path)
-    yield made
-    made.served.close()
 
 
 def guide_click(page: Any) -> str:
@@ -210,8 +189,8 @@ def test_data_and_model_that_a_person_chose_stay_with_another_preset_and_after_a
         assert "LoRA on a card" in page.input_value("#train-preset input")
         assert page.input_value("#field-data-train input") == "Wuxia voice (Chinese)"
         assert page.input_value("#field-model-base input").startswith("Qwen3")
-        said = page.inner_text("#train-preset-note").split("Changed from the preset:")
-        assert said[1].strip() == "Training data.", "nobody changed anything else"
+        said = page.inner_text("#train-preset-note").split("takes it back:")
+        assert said[1].strip() == "Training data ↩", "nobody changed anything else"
         page.reload()
         page.wait_for_selector("#train-forecast .facts")
         kept(page, "Training data")

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.problems import problems_of
 from workbench.config.text import Text
-from workbench.engine import control
+from workbench.engine import control, heavy
 from workbench.engine.boundary import ENDINGS, logger
 from workbench.engine.events import ProblemFound, StatusChanged
 from workbench.engine.job_records import JobRecord
@@ -274,6 +274,7 @@ class Board:
         with self._lease.held_by(text_of(record.title), stop=stop, waiting=wait):
             self._free()
             self._begin(job_id)
+            heavy.ready()
             return kind.work(job)
 
     def _begin(self, job_id: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.text import Text
 from workbench.data.turns import Message
+from workbench.engine import heavy
 from workbench.engine.boundary import ENDINGS, explain, logger
 from workbench.engine.checks import check_card
 from workbench.engine.desk import Desk
@@ -73,6 +74,7 @@ class Chats:
         Raises:
             WorkbenchError: the device is busy with something else, the model cannot be loaded, the talk is too long.
         """
+        heavy.ready()
         from workbench.engine.generation import Sampling
 
         chosen = Sampling(**sampling)

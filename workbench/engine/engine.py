@@ -16,10 +16,11 @@ from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.data.turns import Message
-from workbench.engine import changes, checks, pushing, views
+from workbench.engine import changes, checks, heavy, pushing, views
 from workbench.engine.board import Board, failure
 from workbench.engine.chats import Chats, Target
 from workbench.engine.desk import Desk
+from workbench.engine.drafts import Drafts
 from workbench.engine.events import last_step
 from workbench.engine.hardware import memory
 from workbench.engine.job_store import JobStore
@@ -65,6 +66,7 @@ class Engine(Supply):
         self.models = ModelCatalog(self.home, made=lambda: made_models(self.store))
         self.data = DataLibrary(self.home)
         self.shelf = PresetShelf(self.home / "presets")
+        self.drafts = Drafts(self.home / "drafts")
         jobs = JobStore(self.home / "jobs", self._owners, read_only=read_only)
         self._lease, self._desk = Lease(self.home / FOLDER), Desk()
         self._chats = Chats(self._lease, self._desk)
@@ -90,7 +92,7 @@ class Engine(Supply):
 
     def warm_up(self) -> None:
         """Import the heavy libraries in the background, so that the first run starts sooner."""
-        threading.Thread(target=views.import_heavy, name="warm-up", daemon=True).start()
+        heavy.warm_up()
 
     # Models and data
 

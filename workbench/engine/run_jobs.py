@@ -16,7 +16,7 @@ from workbench.config.presets import dump
 from workbench.config.text import Text, same
 from workbench.data.formats import FORMAT_NAMES
 from workbench.data.library import DataLibrary, Loaded
-from workbench.engine import checkpoints
+from workbench.engine import checkpoints, heavy
 from workbench.engine.boundary import ENDINGS, logger
 from workbench.engine.chats import Chats, free_memory
 from workbench.engine.desk import Desk
@@ -98,6 +98,7 @@ class RunJobs:
         self._finish(run_id, "stopped" if outcome.stopped else "completed", outcome)
 
     def _job(self, run_id: str, stop: threading.Event, checkpoint: Any) -> TrainingJob:
+        heavy.ready()
         from workbench.engine.training import TrainingJob, check_rows
 
         config = self._store.config(run_id)

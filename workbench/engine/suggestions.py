@@ -1,7 +1,7 @@
 """How long and how fast a run should learn where its preset cannot know it: the rule, and where each number is from.
 
 A preset's rate and epochs were chosen for the model and the data that it names. For others the workbench fills in what this
-file suggests, and says why; what a person set stays. Page (`ui/suited.py`) and command line (`commands.py`) use the same rule.
+file suggests, and says why; what a person set stays. Page (`engine/suited.py`) and command line (`commands.py`) use the same rule.
 
 The rule has two halves. For models of the starter's size it comes from a trial of our own, which
 `python -m tests.benchmarks.small_sets` repeats. For larger ones it is where their papers and documentation begin, it was not
@@ -17,6 +17,7 @@ from typing import Any
 
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
+from workbench.engine.draft import FOR_DATA, FOR_MODEL
 from workbench.engine.plan import split_counts, steps_per_epoch
 
 RATE, EPOCHS = "optimization.learning_rate", "optimization.epochs"
@@ -71,11 +72,15 @@ _USUAL_PAIRS = Text(
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A value for a setting (dotted path), and the reason: words that go on after "suggested, because"."""
+    """A value for a setting (dotted path), the reason: words that go on after "suggested, because", and whose it is.
+
+    The source is one of `draft.SOURCES`: what it follows from.
+    """
 
     path: str
     value: float
     why: Text
+    source: str
 
 
 def suggestions(preset: Mapping[str, Any], config: RunConfig, rows: int, parameters: float) -> list[Suggestion]:
@@ -96,7 +101,7 @@ def suggestions(preset: Mapping[str, Any], config: RunConfig, rows: int, paramet
         return _usual_rate(config, parameters) if other_model else []
     if not _tried(config):
         return []
-    found = [Suggestion(RATE, STARTER_RATE, _STARTER_RATE)] if other_model else []
+    found = [Suggestion(RATE, STARTER_RATE, _STARTER_RATE, FOR_MODEL)] if other_model else []
     found += _enough_steps(config, split_counts(config, rows)[0])
     stands = {RATE: config.optimization.learning_rate, EPOCHS: config.optimization.epochs}
     return [one for one in found if one.value != stands[one.path]]
@@ -128,11 +133,11 @@ def _enough_steps(config: RunConfig, rows: int) -> list[Suggestion]:
         return []
     small = _SMALL_PAIRS if config.method.kind == "dpo" else _SMALL_EPOCHS
     why = small if epochs == wanted else _TOO_FEW_ROWS
-    return [Suggestion(EPOCHS, float(epochs), why.with_(rows=rows, steps=epochs * per_epoch, epochs=epochs))]
+    return [Suggestion(EPOCHS, float(epochs), why.with_(rows=rows, steps=epochs * per_epoch, epochs=epochs), FOR_DATA)]
 
 
 def _usual_rate(config: RunConfig, parameters: float) -> list[Suggestion]:
     """Where larger models begin; only lower than what stands there, as what is too high destroys a model."""
     usual = LARGE_LORA_RATE if parameters > LARGE else LORA_RATE
     rate, why = (DPO_RATE, _USUAL_PAIRS) if config.method.kind == "dpo" else (usual, _USUAL)
-    return [Suggestion(RATE, rate, why)] if config.optimization.learning_rate > rate else []
+    return [Suggestion(RATE, rate, why, FOR_MODEL)] if config.optimization.learning_rate > rate else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from workbench.config.reading import opened
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary, Examples
-from workbench.engine import findings
+from workbench.engine import findings, heavy
 from workbench.engine.records import RunRecord
 from workbench.models.catalog import ModelCatalog
 
@@ -98,6 +97,7 @@ class Views:
             raise refusal.in_file(self._data.load(dataset_id, allow_paths=allow_paths)) from refusal
 
     def _tokenizer(self, folder: Path) -> Any:
+        heavy.ready()
         from workbench.models.loading import load_tokenizer
 
         with self._lock:
@@ -130,13 +130,3 @@ def read_log(path: Path, after_byte: int) -> str:
         return file.read()
 
     return opened(path, end).decode("utf-8", errors="replace")
-
-
-def import_heavy() -> None:
-    """Import what a training needs. Runs beside the page, which is already open."""
-    try:
-        import peft  # noqa: F401
-        import torch  # noqa: F401
-        from trl import SFTTrainer  # noqa: F401
-    except ImportError:
-        logging.getLogger("workbench").exception("a training library is missing")

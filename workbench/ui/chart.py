@@ -14,7 +14,7 @@ import gradio as gr
 
 from workbench.config.text import Text
 from workbench.engine.names import KEPT_BACK_LOSS, TRAINING_LOSS
-from workbench.ui.runview import RunView
+from workbench.engine.runview import RunView
 
 STEP = Text("step", "步")
 EMPTY = Text("The curve appears after the first steps.", "训练几步之后，这里会出现曲线。")

@@ -71,21 +71,21 @@ class Finder:
 
         Args:
             again: makes what has changed on the tab when a model has come, for `outputs_again`; no choice is part of it. It
-                is given what the browser remembers of the form.
+                is given the visitor's id.
         """
         shell = self._shell
         found = gr.State([])
 
-        def look(words: str, kept: Any, request: gr.Request) -> Any:
-            lang, way = shell.lang(request), way_of_training(kept)
+        def look(words: str, visitor: Any, request: gr.Request) -> Any:
+            lang, way = shell.lang(request), way_of_training(shell, visitor)
             offers = shell.engine.offers(words)
             choices = [(card_of(offer, fit_of_offer(shell, way, offer), lang), offer.repo_id) for offer in offers]
             about = "" if offers else html.note(_NONE.to(lang))
             return gr.Radio(choices=choices, value=None), offers, about, gr.Button(interactive=False)
 
-        def choose(repo_id: str, offers: list[Offer], kept: Any, request: gr.Request) -> Any:
+        def choose(repo_id: str, offers: list[Offer], visitor: Any, request: gr.Request) -> Any:
             offer = next((offer for offer in offers if offer.repo_id == repo_id), None)
-            fit = fit_of_offer(shell, way_of_training(kept), offer) if offer else None
+            fit = fit_of_offer(shell, way_of_training(shell, visitor), offer) if offer else None
             return _about(offer, fit, shell.engine.source(), shell.lang(request)) if offer else "", gr.Button(
                 interactive=offer is not None
             )
@@ -94,12 +94,12 @@ class Finder:
             shell.engine.download(repo_id)
             return self._jobs(shell.lang(request)), ""
 
-        def changed(seen: str, kept: Any, request: gr.Request) -> Any:
+        def changed(seen: str, visitor: Any, request: gr.Request) -> Any:
             jobs = self._downloads()
             now = " ".join(f"{job.id} {job.status} {job.dismissed}" for job in jobs)
             if now == seen:
                 return gr.skip()
-            return [self._jobs(shell.lang(request)), now, *again(kept, request)]
+            return [self._jobs(shell.lang(request)), now, *again(visitor, request)]
 
         def lying(request: gr.Request) -> Any:
             return shell.live.slot(PIECE, "", shell.lang(request))
@@ -135,8 +135,8 @@ class Finder:
 
 
 def _first(look: Any) -> Any:
-    def first(kept: Any, request: gr.Request) -> Any:
-        return look("", kept, request)
+    def first(visitor: Any, request: gr.Request) -> Any:
+        return look("", visitor, request)
 
     return first
 

@@ -28,11 +28,11 @@ _PARTS = Text("What the memory is for", "内存用在哪里")
 _SAVES = Text("{what} Saves {size}.", "{what}可省 {size}。")
 
 
-def way_of_training(kept: Any) -> RunConfig:
-    """The settings that the form holds as the browser remembers them; the usual ones where it holds none that are valid."""
-    values = kept.get("values") if isinstance(kept, dict) else None
+def way_of_training(shell: Shell, visitor: Any) -> RunConfig:
+    """The settings of a visitor's draft; the usual ones where there is none, or something in it is wrong."""
+    kept = shell.engine.drafts.get(visitor)
     try:
-        return RunConfig.parse(values) if isinstance(values, dict) else RunConfig()
+        return RunConfig.parse(kept.draft.values) if kept is not None else RunConfig()
     except WorkbenchError:
         return RunConfig()
 

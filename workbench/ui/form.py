@@ -39,6 +39,7 @@ SECTIONS: tuple[tuple[str, Text, tuple[str, ...]], ...] = (
     ("checkpoints", Text("Checkpoints", "检查点"), ("checkpoints.",)),
 )
 OTHER = ("more", Text("More", "其他"), ("",))
+_USUAL = Text("{help} Usually: {usual}.", "{help}默认：{usual}。")
 _PLACE = Text("{section} › {label}", "{section} › {label}")
 # Takes the reader to a field. The list of a dropdown would open over what is wrong with it.
 FOCUS = """  const lead = field => {
@@ -151,7 +152,7 @@ class Form:
             label = Text("{label} ({unit})", "{label}（{unit}）").with_(label=label, unit=setting.knob.unit)
         common = {
             "label": text(label),
-            "info": text(setting.knob.help),
+            "info": text(_help(setting)),
             "elem_id": f"field-{name}",
             "interactive": True,
         }
@@ -278,6 +279,19 @@ class Form:
             typed = isinstance(field.widget, gr.Number | gr.Textbox)
             triggers += [field.widget.blur, field.widget.submit] if typed else [field.widget.input]
         return gr.on(triggers, handler, inputs, outputs, **options)
+
+
+def _help(setting: Setting) -> Text:
+    """What a setting does, and its usual value where that can be said in a word."""
+    default = setting.default
+    if setting.path in BY_NAME or setting.kind in ("texts", "rows", "text") or default in (None, ""):
+        return setting.knob.help
+    usual = same(str(show_value(setting, default)))
+    if setting.kind == "choice":
+        usual = next(name for key, name in setting.choices if key == default)
+    elif setting.kind == "switch":
+        usual = Text("on", "开") if default else Text("off", "关")
+    return _USUAL.with_(help=setting.knob.help, usual=usual)
 
 
 def _nested(given: Sequence[tuple[Field, Any]]) -> dict[str, Any]:

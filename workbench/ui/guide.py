@@ -159,7 +159,7 @@ def bind(shell: Shell) -> None:
     fill, filled = shell.shared["train.fill"]
     begin, given, started = shell.shared["train.begin"]
 
-    def act(memory: dict, run_id: str, request: gr.Request) -> Any:
+    def act(memory: dict, run_id: str, visitor: str, request: gr.Request) -> Any:
         record = _record(shell, run_id)
         name, updates, data = _act(shell, memory, record, shell.lang(request))
         chosen = gr.skip() if record is None or record.id == run_id else record.id
@@ -167,13 +167,14 @@ def bind(shell: Shell) -> None:
             model = "starter" if name == "model" else gr.skip()
             return [chosen, *updates, *[gr.skip()] * (len(filled) - 2), data, model]
         # The form is filled in the same answer that shows the next step: whoever clicks at once starts what is shown.
-        return [chosen, *updates, *fill(_example_preset(shell, shell.lang(request)), shell.lang(request))]
+        lang = shell.lang(request)
+        return [chosen, *updates, *fill(_example_preset(shell, lang), visitor, lang)]
 
     def start(name: str, *values: Any, request: gr.Request) -> Any:
         return begin(*values, request=request) if name == "train" else gr.skip()
 
     outputs = [shell.run, kept, action, shell.tabs, *filled]
-    clicked = button.click(shell.safe(act), [kept, shell.run], outputs, **QUIET).then(
+    clicked = button.click(shell.safe(act), [kept, shell.run, shell.form], outputs, **QUIET).then(
         shell.safe(start), [action, *given], started, **QUIET
     )
     clicked = clicked.then(None, action, None, js=f"async name => {{ if (name === 'train') await ({FIND_PROBLEM})() }}")

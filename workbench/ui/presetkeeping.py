@@ -77,16 +77,18 @@ class PresetKeeper:
         read: Callable[[Sequence[Any]], RunConfig],
         use: Callable[..., list[Any]],
         seen: Callable[[Any], None],
+        chosen: Callable[[str], str],
     ) -> None:
         """React.
 
         Args:
             yaml: shows the form's settings as YAML, where they are right.
-            given: what the form is read from.
+            given: what the form is read from, the visitor first.
             outputs: what shows another preset.
             read: makes a config of `given`.
             use: the outputs' values after a preset was chosen; called with its id, the language and `given`.
             seen: called with each event that changes the form.
+            chosen: gives the preset that a visitor's draft has.
         """
         shell = self._shell
         told = [*outputs, self.note, self.sure.ask, self.sure.row]
@@ -104,21 +106,21 @@ class PresetKeeper:
             preset = shell.engine.add_preset(Path(file).read_bytes(), Path(file).name)
             return shown(preset.id, [_BROUGHT.with_(name=preset.title), *preset.notes], shell.lang(request), values)
 
-        def ask(chosen: str, request: gr.Request) -> Any:
-            preset = shell.engine.preset(chosen)
+        def ask(visitor: str, request: gr.Request) -> Any:
+            preset = shell.engine.preset(chosen(visitor))
             return gr.Column(visible=True), html.esc(_QUESTION.with_(name=preset.title).to(shell.lang(request)))
 
         def delete(*values: Any, request: gr.Request) -> Any:
-            shell.engine.delete_preset(values[1])
+            shell.engine.delete_preset(chosen(values[0]))
             return shown("", [_GONE], shell.lang(request), values)
 
         seen(self.save.click(shell.safe(save), [self.name, *given], told, **TOLD))
         seen(self.bring.upload(shell.safe(bring), [self.bring, *given], told, **TOLD))
         self.take.click(None, yaml, None, js=_DOWNLOAD)
-        self.sure.ask.click(shell.safe(ask), given[1], [self.sure.row, self.sure.question], **TOLD)
+        self.sure.ask.click(shell.safe(ask), given[0], [self.sure.row, self.sure.question], **TOLD)
         seen(self.sure.yes.click(shell.safe(delete), given, told, **TOLD))
 
-    def chosen(self, preset_id: str) -> Any:
+    def shown(self, preset_id: str) -> Any:
         """How the button looks that deletes the chosen one."""
         return gr.Button(visible=any(one.id == preset_id and one.own for one in self._shell.engine.presets()))
 

@@ -8,17 +8,14 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
-from workbench.config.text import Text, listed
+from workbench.config.text import Text
+from workbench.engine import suited
 from workbench.engine.draft import Draft
 from workbench.engine.suitability import CARD, GROUPS, NOW, Fit, by_group, readable
-from workbench.ui import html, jobs, suited
+from workbench.ui import html, jobs
 from workbench.ui.form import Form, show_value
 
-NAMED = 6  # changed settings that are named
-
 _DOWNLOAD = Text("Download {model}", "下载 {model}")
-_CHANGED = Text("Changed from the preset: {names}.", "与预设不同的设置：{names}。")
-_AND_MORE = Text("{names} and {n} more", "{names}，以及另外 {n} 项")
 _SUGGESTED = Text("{label}: {value} is suggested, because {why}.", "建议“{label}”取 {value}：{why}。")
 _ENTRY = Text("{group} · {title}", "{group} · {title}")
 
@@ -50,25 +47,19 @@ def need(fit: Fit, lang: str) -> html.Markup:
     return html.Markup(f'{words}<div class="deeds">{jobs.button(jobs.DOWNLOAD, fit.missing, label)}</div>')
 
 
-def note(engine: Any, form: Form, draft: Draft, lang: str) -> tuple[str, bool]:
-    """What the draft's preset is for, what a person changed; and whether they did."""
+def note(engine: Any, form: Form, draft: Draft, lang: str) -> html.Markup:
+    """What the draft's preset is for, what it needs, and what is suggested for this model and data."""
     preset = next((preset for preset in engine.presets() if preset.id == draft.preset), None)
     if preset is None:
-        return "", False
-    said, own, nested = [html.note(preset.about.to(lang))], draft.own(), draft.values
+        return html.Markup("")
+    said = [html.note(preset.about.to(lang))]
     with contextlib.suppress(WorkbenchError):  # where a value is wrong, its field says so
         said.append(need(engine.fit(RunConfig.parse(draft.values)), lang))
-    names = [f.setting.knob.label for f in form.fields if f.setting.path in own and f.setting.applies(nested)]
     for one in suited.suggested(engine, draft):
-        setting = form.field(one.path, nested).setting
+        setting = form.field(one.path, draft.values).setting
         label, value = setting.knob.label, show_value(setting, one.value)
         said.append(html.note(_SUGGESTED.with_(label=label, value=f"{value:g}", why=one.why).to(lang)))
-    if names:
-        some = listed(names[:NAMED])
-        if len(names) > NAMED:
-            some = _AND_MORE.with_(names=some, n=len(names) - NAMED)
-        said.append(html.note(_CHANGED.with_(names=some).to(lang)))
-    return html.join(said), bool(names)
+    return html.join(said)
 
 
 def _begun(text: Text) -> Text:

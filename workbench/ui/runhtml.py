@@ -12,9 +12,9 @@ from workbench.config.text import Text, same
 from workbench.engine.names import KEPT_BACK_LOSS, NOT_ANSWERED, RECENT_LOSS, recent_steps, status_name
 from workbench.engine.plan import evaluate_every
 from workbench.engine.records import DAMAGED
+from workbench.engine.runview import Answers, RunView
 from workbench.engine.verdict import BAD
 from workbench.ui import html
-from workbench.ui.runview import Answers, RunView
 
 _NAMES = {kind: adapter.name for kind, adapter in ADAPTERS.items()}
 _ABOUT = Text("{name}: {method} with {adapter} on {model}", "{name}：用 {adapter} 对“{model}”做 {method}")

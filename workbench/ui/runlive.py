@@ -14,9 +14,9 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
+from workbench.engine.runview import RunView
 from workbench.ui import chart, html, runhtml
 from workbench.ui.live import Live
-from workbench.ui.runview import RunView
 
 WATCHED = 16  # runs; one that was dropped is read again from its first event
 LOG_KEPT = 40_000  # characters

@@ -71,7 +71,8 @@ class Shell:
         self.dataset = gr.BrowserState("", storage_key="workbench-dataset", secret=_STORE_KEY)
         self.run = gr.BrowserState("", storage_key="workbench-run", secret=_STORE_KEY)
         # Here and not on its tab: what lies on a tab that was never opened is not read from the browser.
-        self.form = gr.BrowserState({}, storage_key="workbench-form", secret=_STORE_KEY)
+        self.form = gr.BrowserState("", storage_key="workbench-form", secret=_STORE_KEY)
+        """The visitor's id, under which the engine keeps the draft of the run (`workbench.ui.drafting`)."""
         self.tab = gr.BrowserState("", storage_key="workbench-tab", secret=_STORE_KEY)
         """The tab that was open last; a reload (the language switch is one) opens it again."""
         self.live = Live(self._state)
@@ -189,9 +190,6 @@ class Shell:
                     kwargs.setdefault("request", current_request())
                 try:
                     yield from handler(*args, **kwargs)
-                    # Gradio sends a generator's last value once more when it ends, which may be after the answer to
-                    # a later click: so the last value is always that nothing changes.
-                    yield gr.skip()
                 except (gr.Error, GeneratorExit):
                     raise
                 # The page's boundary: the reader gets a sentence, the log the traceback. A library that wants to end

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from workbench.config.run import RunConfig
 from workbench.config.sections import DataSection
 from workbench.config.text import Text
 from workbench.data.formats import FORMAT_NAMES
-from workbench.ui import html, rowhtml, suited
+from workbench.engine import suited
+from workbench.ui import html, rowhtml
 from workbench.ui.damaged import DamagedList, DamagedThing
 from workbench.ui.shell import QUIET, Shell, press
 from workbench.ui.tabtools import TOLD, confirm, on_open, panel
@@ -91,6 +91,10 @@ class DataPage:
     """Data set, model and limits that are being shown and counted: a second event for the same has nothing to add."""
     uncounted: tuple[Any, ...] | None = None
     """Those of them whose rows are shown and whose numbers are still to be made."""
+    colouring: tuple[Any, ...] | None = None
+    """The rows that are shown as the model reads them; None in the other view."""
+    uncoloured: tuple[Any, ...] | None = None
+    """Those of them that are still to be made."""
     counted: list[Any] | None = None
     """The numbers that were made last, unless other rows are on their way since."""
     chosen: str = ""
@@ -143,7 +147,7 @@ def build(shell: Shell) -> None:
     offer = gr.Textbox("", visible=False)  # no `gr.State`: a script reads it
     outputs = [choice, offer, about, reading, tiles, problems, columns, delete, sure.row, *turned]
     shell.shared["data.tab"] = {"page": page, "offer": offer, "outputs": outputs, "reading": reading}
-    shell.shared["data.tab"] |= {"tiles": tiles, "problems": problems}
+    shell.shared["data.tab"] |= {"tiles": tiles, "problems": problems, "rows": rows}
     shell.shared["data.damaged"] = damaged
 
     choice.input(lambda page, dataset: (page.choose(dataset), ""), [page, choice], [shell.dataset, refused], **QUIET)
@@ -151,7 +155,8 @@ def build(shell: Shell) -> None:
     slow: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
     for button, by in ((previous, -PAGE_ROWS), (following, PAGE_ROWS), (view, 0)):
         event = button.input if button is view else button.click
-        event(shell.safe(_turner(shell, by)), [page, view], turned, **slow)
+        shown = event(shell.safe(_turner(shell, by)), [page, view], turned, **slow)
+        shown.then(shell.safe(_colourer(shell)), page, rows, **slow)
     _bind_delete(shell, page, sure)
 
 
@@ -168,6 +173,7 @@ def bind(shell: Shell) -> None:
     # What is counted is no output of `show`: sent once more with its numbers, the rows could come after those that somebody
     # has turned to meanwhile.
     numbers = (shell.safe(_counter(shell)), ours["page"], [ours["tiles"], ours["problems"]])
+    colours = (shell.safe(_colourer(shell)), ours["page"], ours["rows"])
     shown = on_open(shell, ID, opened, ours["page"]).then(shell.safe(show), given, ours["outputs"], **slow)
     # At once, also while another set is still counted: what is counted for nobody is not shown.
     other = shell.dataset.change(shell.safe(show), given, ours["outputs"], trigger_mode="multiple", **slow)
@@ -186,6 +192,7 @@ def bind(shell: Shell) -> None:
         event.then(None, [offer, choice, shell.dataset], [offer, shell.dataset], js=_SETTLE % press(look))
     for event in (shown, other, again, read):
         event.then(*numbers, **slow)
+        event.then(*colours, **slow)
 
 
 # Answers can come late, and in another order than they were asked for. So what `show` offers is taken only if nobody has
@@ -198,11 +205,12 @@ _SETTLE = """(offer, shown, chosen) => {
 }"""
 
 
-def limits(form: Any) -> tuple[int, str]:
-    """How long a row may be and what is learned of it, from the Train tab's form as the browser keeps it."""
-    data = DataSection()
-    with contextlib.suppress(KeyError, TypeError, WorkbenchError):  # no form yet, or one that is not right yet
-        data = RunConfig.parse({"data": form["values"]["data"]}).data
+def limits(engine: Any, visitor: Any) -> tuple[int, str]:
+    """How long a row may be and what is learned of it, as the visitor's draft has it."""
+    data, kept = DataSection(), engine.drafts.get(visitor)
+    if kept is not None:
+        with contextlib.suppress(WorkbenchError):  # not right yet
+            data = RunConfig.parse({"data": kept.draft.values["data"]}).data
     return data.max_length, data.learn
 
 
@@ -227,25 +235,22 @@ def count_of(info: Any) -> int:
 
 
 def _shower(shell: Shell) -> Any:
-    def show(page: DataPage, wanted: str, model: str, form: Any, request: gr.Request) -> Iterator[Any]:
+    def show(page: DataPage, wanted: str, model: str, visitor: Any, request: gr.Request) -> Any:
         if not page.open:
-            yield NOTHING  # a generator without a yield would empty all its outputs
-            return
+            return NOTHING
         lang, infos = shell.lang(request), shell.engine.data.list()
         info = chosen_set(infos, wanted or page.chosen, lang)
         if info is None:
-            yield [gr.Dropdown(choices=[]), "", html.note(_NONE.to(lang)), *NOTHING[3:]]
-            return
-        doing = (info.id, model, limits(form))
+            return [gr.Dropdown(choices=[]), "", html.note(_NONE.to(lang)), *NOTHING[3:]]
+        doing = (info.id, model, limits(shell.engine, visitor))
         if page.busy_with == doing:
-            yield NOTHING
-            return
+            return NOTHING
         page.busy_with, page.counted = doing, None
         # Where what the browser wants is not there, or it wants nothing yet, it is offered what is shown instead.
         offer = gr.skip() if info.id in (wanted, page.chosen) else json.dumps({"for": wanted, "set": info.id})
         head = [gr.Dropdown(choices=choices(infos, lang), value=info.id), offer, rowhtml.about(info, lang)]
         try:
-            yield from _begun(shell, page, info, head, doing, lang)
+            return _begun(shell, page, info, head, doing, lang)
         except BaseException:
             page.done_with(doing)
             raise
@@ -253,24 +258,18 @@ def _shower(shell: Shell) -> Any:
     return show
 
 
-def _begun(
-    shell: Shell, page: DataPage, info: Any, head: list[Any], doing: tuple[Any, ...], lang: str
-) -> Iterator[list[Any]]:
-    """All but the numbers."""
+def _begun(shell: Shell, page: DataPage, info: Any, head: list[Any], doing: tuple[Any, ...], lang: str) -> list[Any]:
+    """All but the numbers and the colours."""
     if doing[:2] != (page.dataset, page.model):
         page.start = 0
     page.dataset, page.model, page.limits = doing
-    turns = page.turns
-    found: dict[str, Any] = {}
-    for rows in _rows(shell, page, lang):
-        found = found or shell.engine.read(page.dataset)
-        if page.busy_with is not doing:  # another one was chosen while these were read
-            yield NOTHING
-            return
-        shown = [*head, _readings(info, found, lang), rowhtml.tiles(found, lang), html.note(_COUNTING.to(lang))]
-        shown += [rowhtml.columns(found, lang), gr.Button(visible=not info.shipped), gr.Column(visible=False)]
-        yield [*shown, *(rows if page.turns == turns else NOTHING[:4])]
+    turns, rows, found = page.turns, _rows(shell, page, lang), shell.engine.read(page.dataset)
+    if page.busy_with is not doing:  # another one was chosen while these were read
+        return NOTHING
+    shown = [*head, _readings(info, found, lang), rowhtml.tiles(found, lang), html.note(_COUNTING.to(lang))]
+    shown += [rowhtml.columns(found, lang), gr.Button(visible=not info.shipped), gr.Column(visible=False)]
     page.uncounted = doing
+    return [*shown, *(rows if page.turns == turns else NOTHING[:4])]
 
 
 def _counter(shell: Shell) -> Any:
@@ -279,7 +278,7 @@ def _counter(shell: Shell) -> Any:
         if (
             doing is None
         ):  # another event's rows are still on their way, and it counts them; or an older event has done it
-            # Then these numbers may be on the page already, and gone again: Gradio sends rows once more when all are there.
+            # Then these numbers may be on the page already, and gone again when those rows come.
             return page.counted if page.counted is not None else NOTHING[:2]
         lang, (dataset, model, limits) = shell.lang(request), doing
         try:
@@ -315,21 +314,20 @@ def _reader(shell: Shell) -> Any:
 
 
 def _turner(shell: Shell, by: int) -> Any:
-    def turn(page: DataPage, view: str, request: gr.Request) -> Iterator[Any]:
+    def turn(page: DataPage, view: str, request: gr.Request) -> Any:
         page.view, page.start = view, page.start + by
         page.turns += 1
         turns = page.turns
         if not page.dataset:  # `show` will read the view that was chosen now
-            yield NOTHING[:4]
-            return
-        for rows in _rows(shell, page, shell.lang(request)):
-            yield rows if page.turns == turns else NOTHING[:4]
+            return NOTHING[:4]
+        rows = _rows(shell, page, shell.lang(request))
+        return rows if page.turns == turns else NOTHING[:4]
 
     return turn
 
 
-def _rows(shell: Shell, page: DataPage, lang: str) -> Iterator[list[Any]]:
-    """The rows of one page, its position, and which of its buttons lead further."""
+def _rows(shell: Shell, page: DataPage, lang: str) -> list[Any]:
+    """The rows of one page, its position, and which of its buttons lead further; `_colourer` makes those of the model."""
     info = next(info for info in shell.engine.data.list() if info.id == page.dataset)
     total = count_of(info)
     page.start = start = max(0, min(page.start, (total - 1) // PAGE_ROWS * PAGE_ROWS))
@@ -337,18 +335,31 @@ def _rows(shell: Shell, page: DataPage, lang: str) -> Iterator[list[Any]]:
     place = html.note(_POSITION.with_(first=start + 1, last=last, total=f"{total:,}").to(lang))
     rest = [place, gr.Button(interactive=start > 0), gr.Button(interactive=last < total)]
     if page.view != TOKENS:
-        yield [rowhtml.conversations(shell.engine.sample(info.id, start, last - start), start, lang), *rest]
-        return
-    yield [html.note(_COLOURING.to(lang)), *rest]
-    limit, learn = page.limits
-    try:
-        pieces = [shell.engine.coloured(info.id, row, page.model, limit, learn) for row in range(start, last)]
-        legend = [
-            html.note(text.with_(limit=limit).to(lang)) for text in (_LEGEND, *[_PAIRS] * (info.kind == "preference"))
-        ]
-        yield [html.join([*legend, rowhtml.coloured(pieces, start, lang)]), *rest]
-    except WorkbenchError as error:
-        yield [rowhtml.error(error, lang), *rest]
+        page.colouring = page.uncoloured = None
+        return [rowhtml.conversations(shell.engine.sample(info.id, start, last - start), start, lang), *rest]
+    page.colouring = page.uncoloured = (info, start, last)
+    return [html.note(_COLOURING.to(lang)), *rest]
+
+
+def _colourer(shell: Shell) -> Any:
+    """Rows as the model reads them. An event of its own, no second value of the one before: Gradio sends the last value of a
+    generator once more, maybe after the answer to a later click."""
+
+    def colour(page: DataPage, request: gr.Request) -> Any:
+        wanted, page.uncoloured = page.uncoloured, None
+        if wanted is None:
+            return gr.skip()
+        lang, (info, start, last), (limit, learn) = shell.lang(request), wanted, page.limits
+        try:
+            pieces = [shell.engine.coloured(info.id, row, page.model, limit, learn) for row in range(start, last)]
+            legends = [_LEGEND, *[_PAIRS] * (info.kind == "preference")]
+            legend = [html.note(text.with_(limit=limit).to(lang)) for text in legends]
+            made = html.join([*legend, rowhtml.coloured(pieces, start, lang)])
+        except WorkbenchError as error:
+            made = rowhtml.error(error, lang)
+        return made if page.colouring is wanted else gr.skip()
+
+    return colour
 
 
 def _damaged(shell: Shell) -> list[DamagedThing]:

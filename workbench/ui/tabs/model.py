@@ -53,12 +53,12 @@ def build(shell: Shell) -> None:
         following = gr.Button(shell.text(_NEXT), variant="primary", scale=0, min_width=200, elem_id="model-next")
     following.click(lambda: shell.go("data"), outputs=shell.tabs, **QUIET)
 
-    def show(model_id: str, form: Any, request: gr.Request) -> Any:
+    def show(model_id: str, visitor: Any, request: gr.Request) -> Any:
         lang = shell.lang(request)
         models = shell.engine.models.list()
         chosen = _chosen(models, model_id)
         return [
-            *_shown(shell, models, chosen, way_of_training(form), lang),
+            *_shown(shell, models, chosen, way_of_training(shell, visitor), lang),
             *keeper.shown(chosen),
             *damaged.shown(lang, _damaged(models)),
         ]
@@ -73,11 +73,11 @@ def build(shell: Shell) -> None:
     keeper.bind(show, [choice, shell.form], outputs)
     choice.input(lambda chosen: chosen, choice, shell.model, **QUIET)
 
-    def again_listed(form: Any, request: gr.Request) -> list[Any]:
+    def again_listed(visitor: Any, request: gr.Request) -> list[Any]:
         """The list when a model has come: what is chosen in it stays."""
         lang, models = shell.lang(request), shell.engine.models.list()
         return [
-            gr.Radio(choices=_choices(shell, models, way_of_training(form), lang)),
+            gr.Radio(choices=_choices(shell, models, way_of_training(shell, visitor), lang)),
             *damaged.shown(lang, _damaged(models)),
         ]
 

@@ -1,8 +1,8 @@
 """The Train tab: a preset, the settings, what the run will take, and Start.
 
 The form is derived (`workbench.ui.form`); this file decides what happens around it. Everything typed is kept in the
-browser, so that a reload (the language switch is one) loses nothing. When other data is chosen, the settings that nobody
-wrote go with it (`workbench.ui.suited`).
+visitor's draft (`workbench.ui.drafting`), so that a reload (the language switch is one) loses nothing. When other data is
+chosen, the settings that nobody wrote go with it (`workbench.engine.suited`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.presets import dump
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text
+from workbench.engine import suited
 from workbench.engine.draft import DATA, MODEL, Draft, copied
-from workbench.ui import html, presetlist, suited, summary
+from workbench.engine.drafts import Kept
+from workbench.ui import html, presetlist, summary
+from workbench.ui.drafting import HEAR, NEWEST, DraftForm, subject
 from workbench.ui.fits import Advice
 from workbench.ui.forecast import forecast_card
-from workbench.ui.form import BY_NAME, Form
+from workbench.ui.form import Form
 from workbench.ui.measuring import Measure
 from workbench.ui.presetkeeping import PresetKeeper
 from workbench.ui.settingsearch import SettingSearch
@@ -59,6 +62,7 @@ class _Part:
     """The components of this tab that its handlers reach."""
 
     form: Form
+    draft: DraftForm
     preset: gr.Dropdown
     keeper: PresetKeeper
     card: gr.HTML
@@ -69,27 +73,8 @@ class _Part:
     note: gr.HTML
     reset: gr.Button
     start: gr.Button
-    draft: gr.Textbox
-    """What the workbench filled into the form (`Draft`, as JSON); "" until the form shows what the browser remembers.
-    Hidden, and no `gr.State`: the browser sends it along with the values that it had at that moment."""
     click: gr.Textbox
     """What the next Start is known by, so that pressing twice is one run; another one comes with a Start's answer."""
-
-    @property
-    def everything(self) -> list[Any]:
-        """What a draft is shown by and read from."""
-        return [self.draft, self.preset, *self.form.inputs]
-
-    def read(self, filled: str, preset: str, values: Sequence[Any]) -> Draft:
-        """The draft that the form shows."""
-        nested, known = self.form.read(values), json.loads(filled)
-        draft = Draft.parse({**known, "values": known["filled"]})
-        return Draft(preset, nested, nested) if draft is None else replace(draft, values=nested)
-
-    def show(self, draft: Draft, lang: str, there: Sequence[Any] = ()) -> list[Any]:
-        """Values for `everything`; what is `there` already is not sent again."""
-        kept = {key: value for key, value in draft.as_dict().items() if key != "values"}
-        return [json.dumps(kept), draft.preset, *_show(self.form, draft.values, lang, there)]
 
 
 def build(shell: Shell) -> None:
@@ -130,20 +115,8 @@ def build(shell: Shell) -> None:
             advice = Advice(shell)
             waits = made_html(elem_id="train-waits")
             start = gr.Button(shell.text(START), variant="primary", size="lg", elem_id="train-start")
-    part = _Part(
-        form,
-        preset,
-        keeper,
-        card,
-        advice,
-        measure,
-        yaml,
-        shown,
-        note,
-        reset,
-        start,
-        *(gr.Textbox("", visible=False) for _ in range(2)),
-    )
+    draft, click = DraftForm(shell, form, preset), gr.Textbox("", visible=False)
+    part = _Part(form, draft, preset, keeper, card, advice, measure, yaml, shown, note, reset, start, click)
     shell.shared["train.start_button"] = start
     _react(shell, part)
     _tell_of_the_queue(shell, waits)
@@ -154,13 +127,17 @@ def _react(shell: Shell, part: _Part) -> None:
     looks = [*form.slots, part.shown, part.card, part.yaml, part.start, part.measure.button, *part.advice.buttons]
     given, started = [part.shown, *form.inputs], [*looks, shell.run, shell.tabs, part.click]
 
-    def check(filled: str, preset: str, shown: dict, *values: Any, request: gr.Request) -> Any:
-        if not filled:  # the form does not yet show what the browser remembers
+    def check(shown: dict, visitor: str, number: str, *values: Any, request: gr.Request) -> Any:
+        if not number:  # the form does not yet show what the home remembers
             return gr.skip()
-        draft, lang = part.read(filled, preset, values), shell.lang(request)
-        note, changed = presetlist.note(shell.engine, form, draft, lang)
-        looked = _look(shell, part, draft.values, shown, lang)
-        return [*looked, draft.as_dict(), note, gr.Button(visible=changed), part.keeper.chosen(preset)]
+        lang = shell.lang(request)
+        kept = part.draft.changed(visitor, number, values, lang)
+        draft = kept.draft
+        looked = _look(shell, part, form.read(values), shown, lang)
+        changes = part.draft.changes(visitor, draft, lang)
+        note = html.join([presetlist.note(shell.engine, form, draft, lang), changes])
+        told = [note, gr.Button(visible=bool(changes)), part.keeper.shown(draft.preset)]
+        return [*looked, str(kept.number), part.draft.styles(draft, lang), *told]
 
     def begin(click: str, shown: dict, *values: Any, request: gr.Request) -> Any:
         lang, nested = shell.lang(request), form.read(values)
@@ -175,12 +152,13 @@ def _react(shell: Shell, part: _Part) -> None:
 
     def seen(event: Any) -> None:
         """After `event` has changed the form: say what is wrong with it, and remember it."""
-        event.then(None, part.draft, None, js=f"filled => {{ if (filled) ({press(again)})() }}")
+        event.then(None, part.draft.number, None, js=f"number => {{ if (number) ({press(again)})() }}")
 
     # All looks are one event, so that they come one after the other: of two that overlap, the one that was asked about
     # older values could answer last, and take the mark off a value that is wrong.
     again = shell.unseen("train-look")
-    asked, told = [part.draft, part.preset, *given], [*looks, shell.form, part.note, part.reset, part.keeper.sure.ask]
+    asked = [part.shown, *part.draft.given]
+    told = [*looks, part.draft.number, part.draft.who, part.note, part.reset, part.keeper.sure.ask]
     form.on_edit(shell.safe(check), asked, told, also=[again.click], trigger_mode="always_last", **QUIET)
     part.measure.bind(form.read, form.inputs, again)
     _bind_advice(shell, part, seen)
@@ -199,15 +177,18 @@ def _bind_advice(shell: Shell, part: _Part, seen: Any) -> None:
     """What would make a run fit that does not, as buttons: each changes one setting."""
 
     def take(
-        change: Callable[[RunConfig], dict[str, Any]], filled: str, preset: str, *values: Any, request: gr.Request
+        change: Callable[[RunConfig], dict[str, Any]], visitor: str, number: str, *values: Any, request: gr.Request
     ) -> Any:
-        draft = part.read(filled, preset, values)
-        nested = copied(draft.values)
-        for path, value in change(RunConfig.parse(nested)).items():
-            put(nested, path, value)
-        return part.show(replace(draft, values=nested), shell.lang(request), values)
+        def taken(draft: Draft) -> Draft:
+            nested = copied(draft.values)
+            for path, value in change(RunConfig.parse(nested)).items():
+                put(nested, path, value)
+            return replace(draft, values=nested)
 
-    for click in part.advice.bind(take, part.everything, part.everything):
+        lang = shell.lang(request)
+        return part.draft.show(part.draft.changed(visitor, number, values, lang, taken), lang, values)
+
+    for click in part.advice.bind(take, part.draft.given, part.draft.shown):
         seen(click)
 
 
@@ -228,75 +209,95 @@ def _tell_of_the_queue(shell: Shell, place: gr.HTML) -> None:
 
 
 def _bind_preset(shell: Shell, part: _Part, seen: Any) -> None:
-    def shown(draft: Draft, lang: str) -> list[Any]:
-        return [*part.show(draft, lang), draft.as_dict(), draft.value(DATA), draft.value(MODEL)]
+    engine, draft = shell.engine, part.draft
 
-    def use(filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        draft = part.read(filled, preset, values)
-        if draft.preset == preset:
-            return gr.skip()  # the list was only opened and closed: what was changed stays
-        return shown(suited.choose_preset(shell.engine, draft, preset), shell.lang(request))
+    def shown(kept: Kept, lang: str) -> list[Any]:
+        return [*draft.show(kept, lang), *subject(kept.draft)]
 
-    def reset(filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        return shown(suited.back_to_preset(shell.engine, part.read(filled, preset, values)), shell.lang(request))
+    def use(preset: str, visitor: str, number: str, *values: Any, request: gr.Request) -> Any:
+        def chosen(before: Draft) -> Draft:  # the list may only have been opened and closed: what was changed stays
+            return before if before.preset == preset else suited.choose_preset(engine, before, preset)
 
-    def fill(preset: str, lang: str) -> list[Any]:
+        lang = shell.lang(request)
+        return shown(draft.changed(visitor, number, values, lang, chosen), lang)
+
+    def reset(visitor: str, number: str, *values: Any, request: gr.Request) -> Any:
+        lang = shell.lang(request)
+        return shown(draft.changed(visitor, number, values, lang, lambda d: suited.back_to_preset(engine, d)), lang)
+
+    def fill(preset: str, visitor: str, lang: str) -> list[Any]:
         """The form as this preset alone fills it."""
-        blank = RunConfig().values()
-        return shown(suited.choose_preset(shell.engine, Draft(preset, blank, blank), preset), lang)
+        return shown(engine.drafts.change(visitor, lambda _: suited.preset_alone(engine, preset)), lang)
 
-    def kept(preset: str, lang: str, filled: str, before: str, *values: Any) -> list[Any]:
+    def kept(preset: str, lang: str, visitor: str, number: str, *values: Any) -> list[Any]:
         """The form with the preset that was just kept, which says all of it; or as it is, without the one that is gone."""
-        draft = part.read(filled, before, values)
-        if preset:
-            nested = shell.engine.preset(preset).config().changed({"output.name": draft.value("output.name") or ""})
-            draft = Draft(preset, nested.values(), nested.values())
-        else:
-            other = suited.choose_preset(shell.engine, draft, suited.first_preset(shell.engine, lang))
-            draft = replace(other, values=draft.values)
-        made = shown(draft, lang)
-        made[1] = _presets(shell, draft.preset, lang)
+
+        def named(before: Draft) -> Draft:
+            if preset:
+                return suited.now_kept(engine, before, preset)
+            other = suited.choose_preset(engine, before, suited.first_preset(engine, lang))
+            return replace(other, values=before.values)
+
+        made = shown(draft.changed(visitor, number, values, lang, named), lang)
+        made[1] = _presets(shell, made[1], lang)
         return made
 
-    outputs = [*part.everything, shell.form, shell.dataset, shell.model]
+    outputs = [*draft.shown, shell.dataset, shell.model]
     part.keeper.bind(
-        part.yaml, part.everything, outputs, lambda given: RunConfig.parse(part.form.read(given[2:])), kept, seen
-    )
-    seen(part.preset.input(shell.safe(use), part.everything, outputs, **QUIET))
-    seen(part.reset.click(shell.safe(reset), part.everything, outputs, **QUIET))
+        part.yaml, draft.given, outputs, lambda given: RunConfig.parse(part.form.read(given[2:])), kept, seen,
+        lambda visitor: engine.drafts.get(visitor).draft.preset,
+    )  # fmt: skip
+    seen(part.preset.input(shell.safe(use), [part.preset, *draft.given], outputs, **QUIET))
+    seen(part.reset.click(shell.safe(reset), draft.given, outputs, **QUIET))
     shell.shared["train.fill"] = (fill, outputs)
+
+    def newest(visitor: str, number: str, *values: Any, request: gr.Request) -> Any:
+        """What another tab, or a click on a change, has made of the draft."""
+        lang = shell.lang(request)
+        now = draft.changed(visitor, number, values, lang) if number else None
+        return gr.skip() if now is None or str(now.number) == number else shown_there(now, lang, values)
+
+    def shown_there(now: Kept, lang: str, values: Sequence[Any]) -> list[Any]:
+        return [*draft.show(now, lang, values), *subject(now.draft)]
+
+    shell.shared["train.newest"] = again = shell.unseen(NEWEST)
+    seen(again.click(shell.safe(newest), draft.given, outputs, trigger_mode="always_last", **QUIET))
 
 
 def bind(shell: Shell) -> None:
     """Follow the choices made on the other tabs, and bring back what was typed before a reload."""
     part: _Part = shell.shared["train.parts"]
-    form = part.form
+    form, draft = part.form, part.draft
     base, train = (form.field(path).widget for path in ("model.base", "data.train"))
 
-    def follow(draft: Draft, model: str, dataset: str, lang: str) -> Draft:
+    def follow(before: Draft, model: str, dataset: str, lang: str) -> Draft:
         """The draft with the model and the data set that were chosen on the other tabs."""
-        if model and not draft.settled(MODEL, model):
-            draft = suited.choose_model(shell.engine, draft, model)
-        if dataset and not draft.settled(DATA, dataset):
-            draft = suited.choose_data(shell.engine, draft, dataset, lang)
-        return draft
+        if model and not before.settled(MODEL, model):
+            before = suited.choose_model(shell.engine, before, model)
+        if dataset and not before.settled(DATA, dataset):
+            before = suited.choose_data(shell.engine, before, dataset, lang)
+        return before
 
-    def restore(kept: dict, model: str, dataset: str, request: gr.Request) -> Any:
+    def restore(remembered: Any, model: str, dataset: str, request: gr.Request) -> Any:
         lang = shell.lang(request)
-        draft = Draft.parse(kept) or suited.first_draft(shell.engine, model, dataset, lang)
-        known = {preset.id for preset in shell.engine.presets()}
-        if draft.preset not in known:  # deleted since
-            draft = replace(draft, preset=suited.first_preset(shell.engine, lang))
-        made = part.show(follow(draft, model, dataset, lang), lang)
-        made[1] = _presets(shell, made[1], lang)
-        return [*made, json.dumps([model, dataset])]
 
-    def chosen(model: str, dataset: str, filled: str, preset: str, *values: Any, request: gr.Request) -> Any:
-        if not filled:  # not until the form shows what the browser remembers
+        def opened(before: Draft | None) -> Draft:
+            before = before or suited.first_draft(shell.engine, model, dataset, lang)
+            if before.preset not in {preset.id for preset in shell.engine.presets()}:  # deleted since
+                before = replace(before, preset=suited.first_preset(shell.engine, lang))
+            return follow(before, model, dataset, lang)
+
+        visitor, kept = draft.opened(remembered, opened)
+        made = draft.show(kept, lang)
+        made[1] = _presets(shell, made[1], lang)
+        return [visitor, *made, json.dumps([model, dataset])]
+
+    def chosen(model: str, dataset: str, visitor: str, number: str, *values: Any, request: gr.Request) -> Any:
+        if not number:  # not until the form shows what the home remembers
             return gr.skip()
-        lang, before = shell.lang(request), part.read(filled, preset, values)
-        after = follow(before, model, dataset, lang)
-        return gr.skip() if after is before else part.show(after, lang, values)
+        lang = shell.lang(request)
+        kept = draft.changed(visitor, number, values, lang, lambda before: follow(before, model, dataset, lang))
+        return gr.skip() if str(kept.number) == number else draft.show(kept, lang, values)
 
     def chosen_model(model: str, *rest: Any, request: gr.Request) -> Any:
         return chosen(model, "", *rest, request=request)
@@ -310,7 +311,8 @@ def bind(shell: Shell) -> None:
 
     on_open(shell, ID, grouped, None, part.preset)
     brought = gr.Textbox("", visible=False)
-    shell.on_load(restore, [shell.form, shell.model, shell.dataset], [*part.everything, brought])
+    shell.on_load(restore, [shell.form, shell.model, shell.dataset], [shell.form, *draft.shown, brought])
+    shell.after_load(HEAR % press(shell.shared["train.newest"]), [])
     late, both = shell.unseen("train-follow"), [shell.model, shell.dataset]
     scripts = {"look": press(shell.shared["train.again"]), "follow": press(late)}
     shell.after_load(_LOOK_OR_FOLLOW % scripts, [brought, *both])
@@ -319,7 +321,7 @@ def bind(shell: Shell) -> None:
         (shell.model.change, chosen_model, [shell.model]),
         (shell.dataset.change, chosen_data, [shell.dataset]),
     ):
-        shell.shared["train.seen"](event(shell.safe(handler), [*given, *part.everything], part.everything, **QUIET))
+        shell.shared["train.seen"](event(shell.safe(handler), [*given, *draft.given], draft.shown, **QUIET))
     for state, widget in ((shell.model, base), (shell.dataset, train)):
         widget.input(lambda value: value, widget, state, **QUIET)
 
@@ -335,23 +337,6 @@ def _presets(shell: Shell, chosen: str | None, lang: str) -> Any:
     """The list as it is now; what is chosen stays where that is None."""
     value = {} if chosen is None else {"value": chosen}
     return gr.Dropdown(choices=presetlist.choices(shell.engine, lambda text: text.to(lang)), **value)
-
-
-def _show(form: Form, nested: dict[str, Any], lang: str, there: Sequence[Any] = ()) -> list[Any]:
-    """Values for all widgets; those chosen by name get the names that there are now.
-
-    What is `there` already is not sent again: somebody may be typing in that field now.
-    """
-    made: list[Any] = []
-    for index, value in enumerate(form.show(nested)):
-        path = form.fields[index].setting.path
-        if path in BY_NAME:
-            made.append(gr.Dropdown(choices=form.names(path, lang, value), value=value))
-        elif not form.fields[index].setting.applies(nested):
-            made.append(gr.skip())  # what was typed there is there again when it counts again
-        else:
-            made.append(gr.skip() if there and there[index] == value else value)
-    return made
 
 
 def _with_ways_out(shell: Shell, nested: dict[str, Any], problems: Any) -> Any:

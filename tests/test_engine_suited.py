@@ -14,8 +14,8 @@ from workbench.config.errors import Problem
 from workbench.config.presets import Preset, find_preset, list_presets
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text
+from workbench.engine import suited
 from workbench.engine.draft import DATA, MODEL, Draft, copied
-from workbench.ui import suited
 
 
 @pytest.fixture

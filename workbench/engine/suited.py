@@ -16,7 +16,7 @@ from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, count_chinese, listed
 from workbench.data.formats import KIND_NAMES, READ_OTHERWISE
-from workbench.engine.draft import DATA, KIND, MODEL, SUBJECT, Draft, Nested
+from workbench.engine.draft import DATA, FOR_DATA, KIND, MODEL, PRESET, SUBJECT, Draft, Nested
 from workbench.engine.suggestions import EPOCHS, RATE, Suggestion, suggestions
 from workbench.methods import METHODS
 
@@ -63,12 +63,26 @@ def choose_preset(engine: Any, draft: Draft, preset_id: str) -> Draft:
         draft.value(path) if path in kept else _named(preset, path) or draft.value(path) for path in (MODEL, DATA)
     )
     own = {path: draft.value(path) for path in kept}
-    return draft.refilled(preset_id, _filled(engine, preset, model, dataset, own=own), sorted(kept))
+    filled, sources = _filled(engine, preset, model, dataset, own=own)
+    return draft.refilled(preset_id, filled, sorted(kept), sources)
 
 
 def back_to_preset(engine: Any, draft: Draft) -> Draft:
     """The draft without anything that a person set, but for the model and the data that the preset leaves open."""
     return choose_preset(engine, Draft(draft.preset, draft.values, draft.values), draft.preset)
+
+
+def preset_alone(engine: Any, preset_id: str) -> Draft:
+    """The draft as a preset alone fills it, whatever stood there before."""
+    blank = RunConfig().values()
+    return choose_preset(engine, Draft(preset_id, blank, blank), preset_id)
+
+
+def now_kept(engine: Any, draft: Draft, preset_id: str) -> Draft:
+    """The draft after all of it was kept as a preset: nothing of it is a change any more."""
+    preset = engine.preset(preset_id)
+    values = preset.config().changed({"output.name": draft.value("output.name") or ""}).values()
+    return Draft(preset_id, values, values, sources=_sources(preset))
 
 
 def choose_data(engine: Any, draft: Draft, dataset: str, lang: str) -> Draft:
@@ -91,7 +105,8 @@ def choose_data(engine: Any, draft: Draft, dataset: str, lang: str) -> Draft:
     if preset is None:
         return draft
     mine = {path: draft.value(path) for path in own}
-    return draft.refilled(preset.id, _filled(engine, preset, model, dataset, kind, mine), [DATA, *own])
+    filled, sources = _filled(engine, preset, model, dataset, kind, mine)
+    return draft.refilled(preset.id, filled, [DATA, *own], sources)
 
 
 def choose_model(engine: Any, draft: Draft, model: str) -> Draft:
@@ -100,17 +115,17 @@ def choose_model(engine: Any, draft: Draft, model: str) -> Draft:
     if preset is None:
         return draft
     own = {path: draft.value(path) for path in draft.own()}
-    filled = _filled(engine, preset, model, draft.value(DATA), draft.filled["method"]["kind"], own)
-    return draft.refilled(preset.id, filled, [MODEL, *own])
+    filled, sources = _filled(engine, preset, model, draft.value(DATA), draft.filled["method"]["kind"], own)
+    return draft.refilled(preset.id, filled, [MODEL, *own], sources)
 
 
 def first_draft(engine: Any, model: str, dataset: str, lang: str) -> Draft:
     """What the page begins with: the first run, on the model and the data that were chosen before."""
-    blank, preset = RunConfig().values(), first_preset(engine, lang)
-    draft = Draft(preset, blank, blank)
+    preset = first_preset(engine, lang)
     if not preset:
-        return draft
-    draft = choose_preset(engine, draft, preset)
+        blank = RunConfig().values()
+        return Draft(preset, blank, blank)
+    draft = preset_alone(engine, preset)
     if model and model != draft.value(MODEL):
         draft = choose_model(engine, draft, model)
     return choose_data(engine, draft, dataset, lang) if dataset and dataset != draft.value(DATA) else draft
@@ -138,7 +153,7 @@ def questions(engine: Any, dataset: str) -> tuple[str, ...]:
     found: list[str] = []
     for part in range(QUESTIONS):
         try:
-            example = next(iter(engine.sample(dataset, rows * part // QUESTIONS, 1)), {})
+            example: dict[str, Any] = next(iter(engine.sample(dataset, rows * part // QUESTIONS, 1)), {})
         except WorkbenchError:
             break
         messages = example.get("prompt") or example.get("messages") or ()
@@ -194,16 +209,18 @@ def first_preset(engine: Any, lang: str) -> str:
 
 def _filled(
     engine: Any, preset: Preset, model: str, dataset: str, kind: str | None = None, own: Mapping[str, Any] | None = None
-) -> Nested:
-    """What the workbench fills in by itself for a preset, a model and a data set.
+) -> tuple[Nested, dict[str, str]]:
+    """What the workbench fills in by itself for a preset, a model and a data set, and why, by path (`Draft.sources`).
 
     Args:
         kind: a method that is not the preset's, for data from which that one does not learn.
         own: what a person set, by path; it is not filled in, but what is suggested follows from it.
     """
     filled = preset.config().values()
-    if kind is not None:
+    sources = _sources(preset)
+    if kind is not None and kind != filled["method"]["kind"]:
         put(filled, KIND, kind)
+        sources[KIND] = FOR_DATA
     for path, value in ((MODEL, model), (DATA, dataset)):
         if value and not _named(preset, path):
             put(filled, path, value)
@@ -212,6 +229,7 @@ def _filled(
         here = next((config for config in configs if config.data.train == dataset and config.output.name), None)
         put(filled, "evaluation.questions", list(here.evaluation.questions if here else questions(engine, dataset)))
         put(filled, "output.name", here.output.name if here else "")
+        sources |= {"evaluation.questions": FOR_DATA, "output.name": FOR_DATA}
     config = RunConfig.parse(filled)
     given = {
         path: value for path, value in (own or {}).items() if path.startswith(_COUNTS) and path not in (RATE, EPOCHS)
@@ -219,7 +237,14 @@ def _filled(
     with contextlib.suppress(WorkbenchError):  # a value that is wrong is told at its field
         found = _suggestions(engine, preset, config.changed(given))
         config = config.changed({one.path: one.value for one in found})
-    return config.values()
+        sources |= {one.path: one.source for one in found}
+    return config.values(), sources
+
+
+def _sources(preset: Preset) -> dict[str, str]:
+    """What a preset itself says, by path."""
+    inside = {section: inner for section, inner in preset.values.items() if isinstance(inner, dict)}
+    return {f"{section}.{name}": PRESET for section, inner in inside.items() for name in inner}
 
 
 def _suggestions(engine: Any, preset: Preset, config: RunConfig) -> list[Suggestion]:
