@@ -275,9 +275,7 @@ def _begun(shell: Shell, page: DataPage, info: Any, head: list[Any], doing: tupl
 def _counter(shell: Shell) -> Any:
     def count(page: DataPage, request: gr.Request) -> Any:
         doing, page.uncounted = page.uncounted, None
-        if (
-            doing is None
-        ):  # another event's rows are still on their way, and it counts them; or an older event has done it
+        if doing is None:  # another event's rows are on their way and it counts them, or an older one has done it
             # Then these numbers may be on the page already, and gone again when those rows come.
             return page.counted if page.counted is not None else NOTHING[:2]
         lang, (dataset, model, limits) = shell.lang(request), doing
