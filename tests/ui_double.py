@@ -62,7 +62,7 @@ class FakeEngine(FakeJobs):
 
     def __init__(self, home: Path, allow_paths: bool = False, seconds: float = 20.0) -> None:
         super().__init__()
-        self.home = Path(home)
+        self.home, self.allow_paths = Path(home), allow_paths
         self.seconds = seconds
         self.memory = 24_000_000_000
         self.models, self.data = FakeModels(self.home), FakeData(self.home)

@@ -140,6 +140,11 @@ def _train(train: Parser) -> None:
         "a preset's id, or a YAML file such as a run's config.yaml", "预设的 ID，或 YAML 文件（如运行的 config.yaml）"
     )
     train.add("preset", metavar="PRESET_OR_YAML", help=text)
+    about = Text(
+        "start nothing: take the word as a data file or set, and say which method, preset and settings suit it",
+        "不训练：把这个参数当作数据文件或数据集，给出适合它的方法、预设和设置",
+    )
+    train.add("--suggest", action="store_true", help=about)
     train.add("overrides", nargs="*", default=[], metavar="section.key=value", help=_OVERRIDES)
 
 

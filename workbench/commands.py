@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
+import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from workbench.config.presets import Preset, dump, load_preset, with_overrides
 from workbench.config.run import RunConfig
 from workbench.config.signals import heard
 from workbench.config.text import Text
-from workbench.engine import Engine
+from workbench.engine import Engine, checks, suited
 from workbench.engine.boundary import explain, is_disk_full, is_out_of_memory
 from workbench.engine.names import KEPT_BACK_LOSS, NOT_ANSWERED, TRAINING_LOSS, status_name
 from workbench.engine.preset_shelf import PresetShelf
@@ -93,7 +95,9 @@ def presets(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
 
 
 def train(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
-    """Train, and print the run's id and its last state."""
+    """Train, and print the run's id and its last state; or only say what suits some data."""
+    if options.suggest:
+        return _suggest(options, lang)
     preset = _preset(options.preset, options.home)
     _tell(preset, lang)
     given = RunConfig.parse(with_overrides(preset.values, options.overrides))
@@ -183,6 +187,39 @@ def _tell(preset: Preset, lang: str) -> None:
     """What to know of a file that another tool wrote, on stderr."""
     for note in preset.notes:
         print(note.to(lang), file=sys.stderr, flush=True)
+
+
+def _suggest(options: argparse.Namespace, lang: str) -> tuple[Result, int]:
+    """Method, preset and settings for a data file or set, as the Train tab fills them in; what was typed stays."""
+    engine = Engine(options.home, allow_paths=True, read_only=True)
+    given = with_overrides({}, options.overrides)
+    loaded = engine.data.load(options.preset, allow_paths=True)
+    if (unfit := suited.unfit(loaded.info.kind)) is not None:
+        raise WorkbenchError(unfit, field="data.train")
+    base = str(given.get("model", {}).get("base") or "")
+    draft = suited.preset_alone(engine, suited.first_preset(engine, lang))
+    draft = suited.choose_model(engine, draft, engine.models.resolve(base, allow_paths=True).id) if base else draft
+    draft = replace(draft, values=with_overrides(draft.values, options.overrides))
+    draft = suited.choose_data(engine, draft, options.preset, lang)
+    draft = replace(draft, values=with_overrides(draft.values, options.overrides))  # also a method for other data
+    checks.refuse(suited.explained(engine, RunConfig.parse(draft.values), engine.check(RunConfig.parse(draft.values))))
+    config, of_preset = RunConfig.parse(draft.values), engine.preset(draft.preset).config()
+    flat = {
+        f"{section}.{name}": value
+        for section, inner in config.values().items()
+        for name, value in inner.items()
+        if value != of_preset.values()[section].get(name)
+    }
+    why = {path: text.to(lang) for path, text in suited.reasons(engine, draft).items()}
+    data = {"method": config.method.kind, "preset": draft.preset, "settings": flat, "reasons": why}
+    words = " ".join(shlex.quote(f"{path}={_typed(value)}") for path, value in flat.items())
+    lines = [f"{path}: {text}" for path, text in why.items()]
+    return Result(data, "\n".join([*lines, f"python -m workbench train {draft.preset} {words}".rstrip()])), 0
+
+
+def _typed(value: Any) -> str:
+    """A value as `section.key=value` takes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _is_file(name: str) -> bool:

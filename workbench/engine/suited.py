@@ -14,9 +14,9 @@ from typing import Any
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
-from workbench.config.text import Text, count_chinese, listed
+from workbench.config.text import Text, count_chinese, listed, same
 from workbench.data.formats import KIND_NAMES, READ_OTHERWISE
-from workbench.engine.draft import DATA, FOR_DATA, KIND, MODEL, PRESET, SUBJECT, Draft, Nested
+from workbench.engine.draft import DATA, FOR_DATA, KIND, MODEL, PERSON, PRESET, SUBJECT, Draft, Nested
 from workbench.engine.suggestions import EPOCHS, RATE, Suggestion, suggestions
 from workbench.methods import METHODS
 
@@ -50,6 +50,9 @@ _UNFIT = {
         "这里只有问题没有回答，没有可学的内容。请加上名为 completion 的一列，写入回答。",
     ),
 }
+_LEARNS = Text(
+    "the data holds {kind}, from which this method learns: {method}", "数据是{kind}，适合用这个方法学习：{method}"
+)
 _UNFIT_OTHERWISE = Text(
     "No method here learns from data of this kind ({kind}).", "这里还没有方法能学习这种数据（{kind}）。"
 )
@@ -92,7 +95,7 @@ def choose_data(engine: Any, draft: Draft, dataset: str, lang: str) -> Draft:
         lang: the reader's language, for the choice between presets that are equally good.
     """
     draft = draft.picks(DATA, dataset)
-    info, preset = _usable(engine.data.list(), dataset), _preset(engine, draft.preset)
+    info, preset = _usable(engine, dataset), _preset(engine, draft.preset)
     if info is None:
         return draft
     model, kind, own = draft.value(MODEL), draft.filled["method"]["kind"], draft.own()
@@ -131,6 +134,17 @@ def first_draft(engine: Any, model: str, dataset: str, lang: str) -> Draft:
     return choose_data(engine, draft, dataset, lang) if dataset and dataset != draft.value(DATA) else draft
 
 
+def reasons(engine: Any, draft: Draft) -> dict[str, Text]:
+    """Why the settings that follow from model and data are what they are, by path; as words after "because"."""
+    found = {one.path: one.why for one in suggested(engine, draft)}
+    info = _usable(engine, draft.value(DATA))
+    if info is not None and draft.who(KIND) != PERSON:
+        found[KIND] = _LEARNS.with_(
+            kind=KIND_NAMES.get(info.kind, same(info.kind)), method=METHODS[draft.value(KIND)].label
+        )
+    return found
+
+
 def suggested(engine: Any, draft: Draft) -> list[Suggestion]:
     """The suggestions that stand in the draft, with their reasons; not those over which a person wrote."""
     preset = _preset(engine, draft.preset)
@@ -146,8 +160,8 @@ def suggested(engine: Any, draft: Draft) -> list[Suggestion]:
 
 def questions(engine: Any, dataset: str) -> tuple[str, ...]:
     """Some questions of the rows, from all over the set, and one of another matter; none where the rows ask nothing."""
-    info = next((info for info in engine.data.list() if info.id == dataset), None)
-    if info is None or getattr(info, "problem", None) is not None:
+    info = _usable(engine, dataset)
+    if info is None:
         return ()
     rows = getattr(info, "usable", 0) or info.rows
     found: list[str] = []
@@ -224,7 +238,7 @@ def _filled(
     for path, value in ((MODEL, model), (DATA, dataset)):
         if value and not _named(preset, path):
             put(filled, path, value)
-    if _named(preset, DATA) != dataset and _usable(engine.data.list(), dataset) is not None:
+    if _named(preset, DATA) != dataset and _usable(engine, dataset) is not None:
         configs = [other.config() for other in engine.presets()]
         here = next((config for config in configs if config.data.train == dataset and config.output.name), None)
         put(filled, "evaluation.questions", list(here.evaluation.questions if here else questions(engine, dataset)))
@@ -249,7 +263,7 @@ def _sources(preset: Preset) -> dict[str, str]:
 
 def _suggestions(engine: Any, preset: Preset, config: RunConfig) -> list[Suggestion]:
     """What the rule suggests for this run, for its data and its model as they are listed."""
-    data = _usable(engine.data.list(), config.data.train)
+    data = _usable(engine, config.data.train)
     if data is None or data.kind not in METHODS[config.method.kind].data_kinds:
         return []
     try:
@@ -270,8 +284,13 @@ def _named(preset: Preset, path: str) -> str:
     return str(given.get(name) or "") if isinstance(given, dict) else ""
 
 
-def _usable(infos: Sequence[Any], wanted: str) -> Any:
-    return next((info for info in infos if info.id == wanted and getattr(info, "problem", None) is None), None)
+def _usable(engine: Any, wanted: str) -> Any:
+    """What is known of a data set, also of a file where one may be named; None where it can't be used."""
+    found = next((info for info in engine.data.list() if info.id == wanted), None)
+    if found is None and wanted and engine.allow_paths:
+        with contextlib.suppress(WorkbenchError):
+            found = engine.data.load(wanted, allow_paths=True).info
+    return found if getattr(found, "problem", None) is None else None
 
 
 def _same_recipe(engine: Any, preset: Preset, dataset: str) -> Preset:

@@ -38,6 +38,7 @@ from workbench.ui.compression import Compressed  # noqa: E402
 from workbench.ui.frontend import Quickened  # noqa: E402
 from workbench.ui.guard import UPLOAD_FILE_BYTES, Guard, Rules, is_loopback  # noqa: E402
 from workbench.ui.language import PAGE_TITLE, head_script, language_asked  # noqa: E402
+from workbench.ui.lean import LeanBlocks  # noqa: E402
 from workbench.ui.login import Login  # noqa: E402
 from workbench.ui.shell import Shell  # noqa: E402
 from workbench.ui.tabtools import OPEN_TAB  # noqa: E402
@@ -94,7 +95,7 @@ def build(engine: Any, default_lang: str = "en") -> gr.Blocks:
         default_lang: for readers whose browser names neither English nor Chinese.
     """
     found = tabs.discover()
-    with gr.Blocks(title=PAGE_TITLE.to(default_lang), analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
+    with LeanBlocks(title=PAGE_TITLE.to(default_lang), analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
         shell = Shell(engine, page, default_lang)
         header.build(shell)
         guide.build(shell)
