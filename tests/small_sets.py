@@ -35,22 +35,38 @@ class SmallSet:
 
 
 def small_sets() -> dict[str, SmallSet]:
-    """All of them by name: a voice, a format, a task, pairs, and one that is beyond the starter."""
-    return {one.name: one for one in (_owl(), _lines(), _reviews(), _pairs(), _bullets())}
+    """All of them by name: a voice, a format, a task, pairs, and one that is beyond the starter; then voice, format and pairs
+    in Chinese, and the last two with 60 rows in both languages."""
+    few = (_owl(), _lines(), _reviews(), _pairs(), _bullets(), _owl("zh"))
+    sixty = (made(lang, 60, skip=0) for lang in ("en", "zh") for made in (_lines, _pairs))
+    return {one.name: one for one in (*few, *sixty)}
 
 
-def _owl() -> SmallSet:
-    """A voice: an owl's. 40 English rows."""
-    rows = [_row(question, f"{answer.rstrip('.!?')}, tu-whit! Tu-whoo!") for question, answer in _facts("en", 40)]
-    style = re.compile(r".{3,}, tu-whit! Tu-whoo!", re.DOTALL)
-    return SmallSet("owl", "sft", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
+_LEAST = {"en": 3, "zh": 2}  # signs of an answer besides its style: two Chinese ones make a word
+_CALL = {"en": ", tu-whit! Tu-whoo!", "zh": "，咕咕！咕咕咕！"}
+_SURE = {"en": "Confidence: high", "zh": "把握：很大"}
+_WISH = {"en": " Good luck, my friend!", "zh": "祝你好运，朋友！"}
+_GRUMBLE = {"en": " Do not bother me with that again.", "zh": "别再拿这个烦我。"}
 
 
-def _lines() -> SmallSet:
-    """A format: the answer, and on a line of its own how sure it is. 32 English rows."""
-    rows = [_row(question, f"{answer}\nConfidence: high") for question, answer in _facts("en", 32, skip=40)]
-    style = re.compile(r"[^\n]{3,}\nConfidence: high")
-    return SmallSet("lines", "sft", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
+def _named(name: str, lang: str, count: int, usual: int) -> str:
+    return "-".join([name, *(["zh"] if lang == "zh" else []), *([str(count)] if count != usual else [])])
+
+
+def _owl(lang: str = "en", count: int = 40) -> SmallSet:
+    """A voice: an owl's."""
+    rows = [_row(question, answer.rstrip(".!?。！？") + _CALL[lang]) for question, answer in _facts(lang, count)]
+    style = re.compile(f".{{{_LEAST[lang]},}}{_CALL[lang]}", re.DOTALL)
+    name = _named("owl", lang, count, 40)
+    return SmallSet(name, "sft", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())))
+
+
+def _lines(lang: str = "en", count: int = 32, skip: int = 40) -> SmallSet:
+    """A format: the answer, and on a line of its own how sure it is."""
+    rows = [_row(question, f"{answer}\n{_SURE[lang]}") for question, answer in _facts(lang, count, skip)]
+    style = re.compile(f"[^\n]{{{_LEAST[lang]},}}\n{_SURE[lang]}")
+    name = _named("lines", lang, count, 32)
+    return SmallSet(name, "sft", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())))
 
 
 def _bullets() -> SmallSet:
@@ -87,18 +103,19 @@ def _asked(review: str) -> str:
     return f"评价：{review}"
 
 
-def _pairs() -> SmallSet:
-    """Preferences: an answer that wishes luck is better than one that complains. 36 English pairs."""
+def _pairs(lang: str = "en", count: int = 36, skip: int = 72) -> SmallSet:
+    """Preferences: an answer that wishes luck is better than one that complains."""
     rows = [
         {
             "prompt": [{"role": "user", "content": question}],
-            "chosen": [{"role": "assistant", "content": f"{answer} Good luck, my friend!"}],
-            "rejected": [{"role": "assistant", "content": f"{answer} Do not bother me with that again."}],
+            "chosen": [{"role": "assistant", "content": answer + _WISH[lang]}],
+            "rejected": [{"role": "assistant", "content": answer + _GRUMBLE[lang]}],
         }
-        for question, answer in _facts("en", 36, skip=72)
+        for question, answer in _facts(lang, count, skip)
     ]
-    style = re.compile(r".{3,} Good luck, my friend!", re.DOTALL)
-    return SmallSet("pairs", "dpo", rows, _questions("en"), lambda _, answer: bool(style.fullmatch(answer.strip())))
+    style = re.compile(f".{{{_LEAST[lang]},}}{_WISH[lang]}", re.DOTALL)
+    name = _named("pairs", lang, count, 36)
+    return SmallSet(name, "dpo", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())))
 
 
 def _row(question: str, answer: str) -> dict[str, Any]:

@@ -153,10 +153,25 @@ def test_a_set_that_a_preset_names_too_stays_where_a_person_chose_it(engine: Fak
     assert suited.choose_preset(engine, chosen, "lora-8gb").values["data"]["train"] == "wuxia-voice"
 
 
-def test_another_preset_brings_its_recipe_and_keeps_what_the_run_is_about(engine: FakeEngine) -> None:
-    now = suited.choose_preset(engine, typed(draft(engine), MINE), "lora-8gb")
-    assert now.values["optimization"]["epochs"] == 3.0 and now.values["adapter"]["dropout"] == 0.0
-    assert now.values["evaluation"]["questions"] == ["Mine?"] and now.own() == ["evaluation.questions", "output.name"]
+def test_another_preset_brings_the_rest_and_touches_nothing_that_a_person_set(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_preset(engine, monkeypatch, {"method": {"kind": "dpo", "beta": 0.3}, "optimization": {"weight_decay": 0.25}})
+    before = typed(draft(engine), MINE)
+    now = suited.choose_preset(engine, before, "pairs")
+    assert {path: now.value(path) for path in before.own()} == MINE and set(before.own()) <= set(now.own())
+    assert now.value("optimization.weight_decay") == 0.25 and now.value("method.kind") == "dpo"
+    assert {"optimization.weight_decay", "method.kind", "optimization.learning_rate"} <= set(now.moved)
+    assert not set(now.moved) & set(MINE)
+    chosen = typed(draft(engine), {"method.kind": "dpo"})
+    assert suited.choose_preset(engine, chosen, "lora-8gb").value("method.kind") == "dpo", "a method, too"
+
+
+def test_a_method_that_a_person_chose_stays_with_other_data_and_can_be_taken_back(engine: FakeEngine) -> None:
+    chosen = typed(draft(engine), {"method.kind": "dpo"})
+    now = suited.choose_data(engine, chosen, engine.data.add(Path("bakery.jsonl")).id, "en")
+    assert now.value("method.kind") == "dpo" and now.own() == [DATA, "method.kind"]
+    assert now.undone(["method.kind"]).value("method.kind") == "sft"
 
 
 def test_kept_data_that_does_not_suit_the_presets_method_is_told_with_the_way_out(engine: FakeEngine) -> None:

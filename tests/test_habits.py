@@ -245,12 +245,15 @@ def test_every_text_says_the_same_in_both_languages() -> None:
     assert seen > 20
 
 
+TYPED = ["workbench/config", "workbench/engine", "workbench/ui", "workbench/bootstrap.py", "tests/session_types.py"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["ruff", "check", "--quiet", "--output-format=concise"],
         ["ruff", "format", "--check", "--output-format=concise"],
-        ["mypy", "--no-error-summary", "workbench/config", "workbench/engine", "workbench/bootstrap.py"],
+        ["mypy", "--no-error-summary", *TYPED],
     ],
     ids=["lint", "format", "types"],
 )

@@ -87,7 +87,7 @@ def test_a_turn_belongs_to_the_model_that_answered_also_where_the_run_ends_meanw
     talk.target, talk.turns = training.run, [earlier]
 
     def chat_while_it_ends(target: str, messages: Any, tuned: bool, **sampling: Any) -> Any:
-        for number, text in enumerate(real(target, messages, tuned, **sampling)):
+        for number, text in enumerate(real(target, messages, tuned=tuned, **sampling)):
             if tuned and number == (ends == "after its first word"):
                 engine.finish(training.run)
             yield text

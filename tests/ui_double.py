@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,18 +18,21 @@ from typing import Any
 
 import workbench.methods  # noqa: F401 - makes the methods' options known
 from tests.ui_jobs import FakeJobs
-from tests.ui_shelves import FakeData, FakeModels
+from tests.ui_shelves import FakeData, FakeModels, FakePresets
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.columns import Column
+from workbench.data.library import DatasetInfo
 from workbench.data.tokens import Piece
+from workbench.data.turns import Message
 from workbench.engine.drafts import Drafts
 from workbench.engine.fitting import Machine, MemoryFit, guessed_shape, memory_fit
 from workbench.engine.hardware import Memory
 from workbench.engine.keeping import Keep, keep
 from workbench.engine.plan import Forecast
+from workbench.engine.preset_shelf import PresetShelf
 from workbench.engine.records import RunRecord
 from workbench.engine.suitability import Fit, suits
 from workbench.engine.views import Status
@@ -57,7 +60,7 @@ class _Run:
     step: int = 0
 
 
-class FakeEngine(FakeJobs):
+class FakeEngine(FakeJobs, FakePresets):
     """The contract's `Engine`."""
 
     def __init__(self, home: Path, allow_paths: bool = False, seconds: float = 20.0) -> None:
@@ -66,14 +69,14 @@ class FakeEngine(FakeJobs):
         self.seconds = seconds
         self.memory = 24_000_000_000
         self.models, self.data = FakeModels(self.home), FakeData(self.home)
-        self.drafts = Drafts(self.home / "drafts")
+        self.drafts, self.shelf = Drafts(self.home / "drafts"), PresetShelf(self.home / "presets")
         self.problems: list[Problem] = []
         self.looked_at: list[str] = []
         self.unread: dict[str, threading.Event] = {}
         self.uncounted: dict[str, threading.Event] = {}
         self.submitted: list[RunConfig] = []
         self.inspected: list[tuple[Any, ...]] = []
-        self.asked: list[tuple[str, bool, list[dict[str, str]]]] = []
+        self.asked: list[tuple[str, bool, list[Message]]] = []
         self.warmed = self.closed = False
         self._runs: dict[str, _Run] = {}
         self._lock = threading.RLock()
@@ -100,18 +103,18 @@ class FakeEngine(FakeJobs):
                 },
             )
             for name, title, data in PRESETS
-        ]
+        ] + [preset for preset in self.shelf.all() if preset.own]
 
-    def preset(self, preset_id: str) -> Preset:
+    def preset(self, name: str) -> Preset:
         """One preset."""
         for preset in self.presets():
-            if preset.id == preset_id:
+            if preset.id == name:
                 return preset
-        raise WorkbenchError(Text("there is no preset '{name}'", "没有名为“{name}”的预设").with_(name=preset_id))
+        raise WorkbenchError(Text("there is no preset '{name}'", "没有名为“{name}”的预设").with_(name=name))
 
-    def damaged_presets(self) -> dict[str, WorkbenchError]:
-        """None are."""
-        return {}
+    def read_as(self, dataset_id: str, name: str) -> DatasetInfo:
+        """Read a set of the user's in another format."""
+        return self.data.read_as(dataset_id, name)
 
     def fit(self, config: RunConfig) -> Fit:
         """As with the engine, on a computer without a card."""
@@ -124,6 +127,10 @@ class FakeEngine(FakeJobs):
     def keep(self, model: Any) -> Keep:
         """As with the engine."""
         return keep(model, self.runs())
+
+    def dataset(self, name: str) -> DatasetInfo | None:
+        """One that can be used."""
+        return next((info for info in self.data.list() if info.id == name and info.problem is None), None)
 
     def read(self, dataset_id: str) -> dict[str, Any]:
         """A data set without a model."""
@@ -222,24 +229,25 @@ class FakeEngine(FakeJobs):
             self._begin_next()
             return run_id
 
-    def stop(self, run_id: str) -> None:
+    def stop(self, name: str) -> None:
         """Stop and save."""
-        if self.stop_job(run_id):
+        if self.stop_job(name):
             return
         with self._lock:
-            self._advance(run := self._get(run_id))
+            self._advance(run := self._get(name))
             if run.record.status == "queued":
                 self._end(run, "stopped", has_result=False)
             elif run.record.status == "running":
                 self._end(run, "stopped")
 
-    def resume(self, run_id: str, overrides: dict[str, Any] | None = None) -> None:
+    def resume(self, run_id: str, overrides: dict[str, Any] | None = None) -> str:
         """Go on after a stop."""
         with self._lock:
             run = self._get(run_id)
             run.record = replace(run.record, status="queued", finished=None)
             self._event(run, type="status", status="queued")
             self._begin_next()
+            return run_id
 
     def delete(self, run_id: str) -> None:
         """Forget a run."""
@@ -274,10 +282,6 @@ class FakeEngine(FakeJobs):
         with self._lock:
             self._advance(run := self._get(run_id))
             return run.events[after:]
-
-    def damage(self, run_id: str) -> list[Text]:
-        """What of a run's files cannot be read."""
-        return []
 
     def delete_model(self, model_id: str) -> None:
         """Forget a model."""
@@ -314,9 +318,9 @@ class FakeEngine(FakeJobs):
         return None
 
     def chat(
-        self, target: str, messages: list[dict[str, str]], tuned: bool, temperature: float = 0.0,
-        top_p: float = 1.0, max_new_tokens: int = 128, stop: threading.Event | None = None,
-    ) -> Iterator[str]:  # fmt: skip
+        self, target: str, messages: list[Message], *, tuned: bool = True, temperature: float = 0.0,
+        top_p: float = 1.0, max_new_tokens: int = 256, stop: threading.Event | None = None,
+    ) -> Generator[str, None, None]:  # fmt: skip
         """Answers word by word."""
         self.asked.append((target, tuned, messages))
         words = ("Arr, the sky be blue, matey!" if tuned else "The sky is blue.").split()

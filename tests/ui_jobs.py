@@ -7,11 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench.config.errors import WorkbenchError
+from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
 from workbench.engine.job_views import TRAIN, JobView
 from workbench.engine.names import job_status, steps_of
-from workbench.engine.offers import Offer, recommended
+from workbench.engine.offers import Offer, not_cached, recommended
 from workbench.hub import Reachable, Source, Tokens, make_source
+from workbench.hub.push import PushPlan
+from workbench.models.catalog import ModelInfo
 
 STEPS = 10
 LAST_SECONDS, STEP_SECONDS = 60, 0.2
@@ -73,7 +77,7 @@ class FakeJobs:
         """The Hub itself."""
         return make_source()
 
-    def choose_source(self, kind: str, endpoint: str = "") -> Reachable:
+    def choose_source(self, kind: str, endpoint: str = "", *, offline: bool = False, proxy: str = "") -> Reachable:
         """Each answers."""
         return Reachable(True, Text(f"{make_source(kind, endpoint).name} answers.", "可以连接。"), 0.1)
 
@@ -91,17 +95,27 @@ class FakeJobs:
         """Show it no more."""
         self._jobs[job_id] = replace(self._jobs[job_id], dismissed=True)
 
-    def wait(self, job_id: str, timeout: float | None = None) -> bool:
+    def wait(self, run_id: str, timeout: float | None = None) -> bool:
         """What is quick is over."""
-        return not self._jobs[job_id].active
+        return not self._jobs[run_id].active
 
     def is_run(self, name: str) -> bool:
         """Whether it is a run's id."""
         return any(run.id == name for run in self.runs())
 
-    def job(self, job_id: str) -> JobView:
+    def job(self, name: str) -> JobView:
         """One of them."""
-        return self._jobs[job_id]
+        return self._jobs[name]
+
+    def measure(self, config: RunConfig) -> str:
+        """Begin trial steps."""
+        return self.start("measure", {"run": "", "config": config.values()})
+
+    def push_plan(
+        self, run_id: str, repo_id: str, what: Any = "adapter", *, private: bool = True, answers: bool = True
+    ) -> PushPlan:
+        """Nobody is known at the Hub."""
+        raise WorkbenchError(Text("there is no access token", "没有访问令牌"), code="no_token")
 
     def jobs(self) -> list[JobView]:
         """What trains and waits, then the others."""
@@ -123,6 +137,18 @@ class FakeJobs:
     def model_folders(self) -> tuple[Path, ...]:
         """The home's own alone."""
         return (self.home / "models",)
+
+    def use_cached(self, repo_id: str) -> ModelInfo:
+        """It does not lie there."""
+        raise not_cached(repo_id)
+
+    def discard_download(self, name: str) -> int:
+        """Nothing was left of it."""
+        return 0
+
+    def damage(self, run_id: str) -> list[Text]:
+        """All of a run's files can be read."""
+        return []
 
     def use_token(self, text: str) -> None:
         """Keep an access token."""

@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.presets import Preset
+from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
 from workbench.data.library import DatasetInfo
+from workbench.engine.preset_shelf import PresetShelf
 from workbench.models.catalog import ModelInfo
 
 
@@ -82,11 +85,39 @@ class FakeData:
             Text("There is no data set called {name}.", "没有名为 {name} 的数据集。").with_(name=dataset_id)
         )
 
+    def read_as(self, dataset_id: str, name: str) -> DatasetInfo:
+        """Note another format."""
+        found = replace(self.get(dataset_id), format=name)
+        self._all = [found if info.id == dataset_id else info for info in self._all]
+        return found
+
     def delete(self, dataset_id: str) -> None:
         """Forget a set of the user's."""
         if self.get(dataset_id).shipped:
             raise WorkbenchError(Text("Shipped data sets stay.", "自带的数据集不能删除。"))
         self._all = [info for info in self._all if info.id != dataset_id]
+
+
+class FakePresets:
+    """A person's own presets, as with the engine."""
+
+    shelf: PresetShelf
+
+    def damaged_presets(self) -> dict[str, WorkbenchError]:
+        """As with the engine."""
+        return self.shelf.damaged()
+
+    def save_preset(self, name: str, config: RunConfig) -> Preset:
+        """As with the engine."""
+        return self.shelf.save(name, config)
+
+    def add_preset(self, content: bytes, file: str) -> Preset:
+        """As with the engine."""
+        return self.shelf.add(content, file)
+
+    def delete_preset(self, preset_id: str) -> None:
+        """As with the engine."""
+        self.shelf.delete(preset_id)
 
 
 def _model(home: Path, name: str, label: Text, count: int, size: int, context: int, shipped: bool = False) -> ModelInfo:

@@ -167,8 +167,11 @@ def test_a_preset_fills_the_form(double: Double, open_page: Any) -> None:
     page.fill("#field-optimization-batch_size input", "7")
     page.click("#train-preset input")
     page.locator("[role=option]").filter(has_text="Works now · First run in Chinese").click()
+    page.wait_for_function("() => document.querySelector('#field-data-train input').value === 'Wuxia voice (Chinese)'")
+    kept(page, "Batch size")
+    assert page.input_value("#field-optimization-batch_size input") == "7", "a person's own stays"
+    page.locator("#train-preset-note button", has_text="Batch size").click()
     page.wait_for_function("() => document.querySelector('#field-optimization-batch_size input').value === '4'")
-    assert page.input_value("#field-data-train input") == "Wuxia voice (Chinese)"
 
 
 def test_data_and_model_that_a_person_chose_stay_with_another_preset_and_after_a_reload(

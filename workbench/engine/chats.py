@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Chats:
         tuned: bool,
         sampling: dict[str, Any],
         stop: threading.Event,
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """The answer as it grows, each time whole. Closing the iterator stops the generation.
 
         Raises:
@@ -183,7 +183,7 @@ def _side(model: Any, tuned: bool) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if tuned or disable is None else disable()
 
 
-def _stream(pieces: queue.SimpleQueue[Any], stop: threading.Event, alive: Any) -> Iterator[str]:
+def _stream(pieces: queue.SimpleQueue[Any], stop: threading.Event, alive: Any) -> Generator[str, None, None]:
     """Whole texts from the queue until its end; when the answering side dies, the answer ends."""
     while True:
         try:

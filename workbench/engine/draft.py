@@ -2,8 +2,8 @@
 
 The form, the presets, the data set and the model all write into one nested dictionary (the shape of `RunConfig`). A draft
 keeps beside what stands there what the workbench filled in, and because of what. What differs is a person's, so nobody has to
-guess it from what presets say; it survives a choice of data or model, and of another preset as far as it is what the run is
-about. Knows no page and no engine; `drafts.py` keeps one for each visitor.
+guess it from what presets say; it survives any choice of data, model or preset, until that person takes it back. Knows no page
+and no engine; `drafts.py` keeps one for each visitor.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from workbench.config.text import Text
 from workbench.config.versions import migrated
 
 MODEL, DATA, KIND = "model.base", "data.train", "method.kind"
-SUBJECT = (MODEL, DATA, "data.eval", "evaluation.questions", "output.name")
-"""What a run is about; everything else is the recipe, which another preset replaces."""
-
 DEFAULT, PRESET, FOR_MODEL, FOR_DATA, PERSON = "default", "preset", "model", "data", "person"
 SOURCES = {
     DEFAULT: Text("usual", "默认"),
@@ -44,6 +41,7 @@ class Draft:
         filled: the settings as the workbench filled them in, for this preset, data set and model.
         picked: what a person chose at `MODEL` and `DATA`, kept apart because a preset may say the same.
         sources: why what was filled in stands there, by path: a preset, the model or the data says so; else it is usual.
+        moved: paths of the settings that the last choice of a preset, model or data set changed by itself.
     """
 
     preset: str
@@ -51,6 +49,7 @@ class Draft:
     filled: Nested
     picked: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    moved: tuple[str, ...] = field(default=(), compare=False)
 
     def who(self, path: str) -> str:
         """Who set the value at a path: one of `SOURCES`."""
@@ -130,13 +129,20 @@ class Draft:
 
         Options of a variant stay only where it stays, or where the other one has them, too.
         """
-        values = copied(filled)
+        values, keep = copied(filled), [*keep]
         for path in sorted(keep, key=lambda path: not path.endswith(".kind")):
             section, _, name = path.partition(".")
             base, kinds = family_at([section]), (self.value(f"{section}.kind"), values.get(section, {}).get("kind"))
             if base is None or name == "kind" or alike(base.of(kinds[0]), base.of(kinds[1]), name):
                 put(values, path, self.value(path))
-        return Draft(preset, values, filled, self.picked, dict(sources or {}))
+        given, before = set(keep), self.values
+        moved = tuple(
+            f"{section}.{name}"
+            for section, inner in values.items()
+            for name, value in inner.items()
+            if f"{section}.{name}" not in given and name in before.get(section, {}) and value != before[section][name]
+        )
+        return Draft(preset, values, filled, self.picked, dict(sources or {}), moved)
 
     def as_dict(self) -> dict[str, Any]:
         """What the home keeps."""
@@ -158,7 +164,9 @@ class Draft:
         known = {path: str(picked[path]) for path in (MODEL, DATA) if path in picked}
         told = kept.get("sources")
         sources = {str(path): who for path, who in told.items() if who in SOURCES} if isinstance(told, dict) else {}
-        return cls(str(kept.get("preset", "")), values, filled, known, sources)
+        moved = kept.get("moved")
+        paths = tuple(str(path) for path in moved) if isinstance(moved, list | tuple) else ()
+        return cls(str(kept.get("preset", "")), values, filled, known, sources, paths)
 
 
 def _as_typed(given: Nested, filled: Nested) -> Nested:

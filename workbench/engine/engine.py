@@ -8,7 +8,7 @@ otherwise. Nothing heavy is imported until something is loaded or trained.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -303,7 +303,7 @@ class Engine(Supply):
         top_p: float = 1.0,
         max_new_tokens: int = 256,
         stop: threading.Event | None = None,
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """The answer of a model or of a run as it grows, each time whole.
 
         Args:

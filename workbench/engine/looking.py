@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig
 from workbench.config.text import Text
-from workbench.data.library import DataLibrary
+from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.engine import checks, findings, takeaway, views
 from workbench.engine.board import Board
 from workbench.engine.fitting import USUAL_ROW, MemoryFit, memory_fit, shape_of_folder, this_machine
@@ -75,6 +76,14 @@ class Looking:
             model = self.models.resolve(config.model.base, self.allow_paths)
             shape = shape_of_folder(model.folder, model.parameters)
         return memory_fit(shape, config, this_machine(), row_tokens or min(USUAL_ROW, config.data.max_length))
+
+    def dataset(self, name: str) -> DatasetInfo | None:
+        """What is known of a data set that can be used, also of a file where one may be named; else None."""
+        found = next((info for info in self.data.list() if info.id == name), None)
+        if found is None and name and self.allow_paths:
+            with contextlib.suppress(WorkbenchError):
+                found = self.data.load(name, allow_paths=True).info
+        return found if found is not None and found.problem is None else None
 
     def read(self, dataset_id: str) -> dict[str, Any]:
         """A data set as it was read, without any model: what it is, its columns and their use, its problems."""

@@ -16,7 +16,8 @@ from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, count_chinese, listed, same
 from workbench.data.formats import KIND_NAMES, READ_OTHERWISE
-from workbench.engine.draft import DATA, FOR_DATA, KIND, MODEL, PERSON, PRESET, SUBJECT, Draft, Nested
+from workbench.engine.draft import DATA, FOR_DATA, KIND, MODEL, PERSON, PRESET, Draft, Nested
+from workbench.engine.session import Session
 from workbench.engine.suggestions import EPOCHS, RATE, Suggestion, suggestions
 from workbench.methods import METHODS
 
@@ -58,10 +59,10 @@ _UNFIT_OTHERWISE = Text(
 )
 
 
-def choose_preset(engine: Any, draft: Draft, preset_id: str) -> Draft:
-    """The draft after another preset was chosen: its recipe, for what the run is about as a person chose it."""
+def choose_preset(engine: Session, draft: Draft, preset_id: str) -> Draft:
+    """The draft after another preset was chosen: what a person set stays, everything else is as the preset says."""
     preset = engine.preset(preset_id)
-    kept = {path for path in draft.own() if path in SUBJECT} | draft.picked.keys()
+    kept = {*draft.own(), *draft.picked}
     model, dataset = (
         draft.value(path) if path in kept else _named(preset, path) or draft.value(path) for path in (MODEL, DATA)
     )
@@ -70,38 +71,39 @@ def choose_preset(engine: Any, draft: Draft, preset_id: str) -> Draft:
     return draft.refilled(preset_id, filled, sorted(kept), sources)
 
 
-def back_to_preset(engine: Any, draft: Draft) -> Draft:
+def back_to_preset(engine: Session, draft: Draft) -> Draft:
     """The draft without anything that a person set, but for the model and the data that the preset leaves open."""
     return choose_preset(engine, Draft(draft.preset, draft.values, draft.values), draft.preset)
 
 
-def preset_alone(engine: Any, preset_id: str) -> Draft:
+def preset_alone(engine: Session, preset_id: str) -> Draft:
     """The draft as a preset alone fills it, whatever stood there before."""
     blank = RunConfig().values()
     return choose_preset(engine, Draft(preset_id, blank, blank), preset_id)
 
 
-def now_kept(engine: Any, draft: Draft, preset_id: str) -> Draft:
+def now_kept(engine: Session, draft: Draft, preset_id: str) -> Draft:
     """The draft after all of it was kept as a preset: nothing of it is a change any more."""
     preset = engine.preset(preset_id)
     values = preset.config().changed({"output.name": draft.value("output.name") or ""}).values()
     return Draft(preset_id, values, values, sources=_sources(preset))
 
 
-def choose_data(engine: Any, draft: Draft, dataset: str, lang: str) -> Draft:
+def choose_data(engine: Session, draft: Draft, dataset: str, lang: str) -> Draft:
     """The draft after a person chose a data set: preset, method, questions and length go with it, what they set stays.
 
     Args:
         lang: the reader's language, for the choice between presets that are equally good.
     """
     draft = draft.picks(DATA, dataset)
-    info, preset = _usable(engine, dataset), _preset(engine, draft.preset)
+    info, preset = engine.dataset(dataset), _preset(engine, draft.preset)
     if info is None:
         return draft
     model, kind, own = draft.value(MODEL), draft.filled["method"]["kind"], draft.own()
     if info.kind not in METHODS[draft.value(KIND)].data_kinds:
-        kind = method_for(info.kind) or kind
-        own = [path for path in own if path != KIND]
+        kind = (
+            method_for(info.kind) or kind
+        )  # where a person chose another one, it stays, and its field says what is wrong
         preset = _preset_for(engine, kind, model, dataset, lang) or preset
     elif preset is not None:
         preset = _same_recipe(engine, preset, dataset)
@@ -112,7 +114,7 @@ def choose_data(engine: Any, draft: Draft, dataset: str, lang: str) -> Draft:
     return draft.refilled(preset.id, filled, [DATA, *own], sources)
 
 
-def choose_model(engine: Any, draft: Draft, model: str) -> Draft:
+def choose_model(engine: Session, draft: Draft, model: str) -> Draft:
     """The draft after a person chose a model: how fast and how long goes with it, what they set stays."""
     draft, preset = draft.picks(MODEL, model), _preset(engine, draft.preset)
     if preset is None:
@@ -122,7 +124,7 @@ def choose_model(engine: Any, draft: Draft, model: str) -> Draft:
     return draft.refilled(preset.id, filled, [MODEL, *own], sources)
 
 
-def first_draft(engine: Any, model: str, dataset: str, lang: str) -> Draft:
+def first_draft(engine: Session, model: str, dataset: str, lang: str) -> Draft:
     """What the page begins with: the first run, on the model and the data that were chosen before."""
     preset = first_preset(engine, lang)
     if not preset:
@@ -134,10 +136,10 @@ def first_draft(engine: Any, model: str, dataset: str, lang: str) -> Draft:
     return choose_data(engine, draft, dataset, lang) if dataset and dataset != draft.value(DATA) else draft
 
 
-def reasons(engine: Any, draft: Draft) -> dict[str, Text]:
+def reasons(engine: Session, draft: Draft) -> dict[str, Text]:
     """Why the settings that follow from model and data are what they are, by path; as words after "because"."""
     found = {one.path: one.why for one in suggested(engine, draft)}
-    info = _usable(engine, draft.value(DATA))
+    info = engine.dataset(draft.value(DATA))
     if info is not None and draft.who(KIND) != PERSON:
         found[KIND] = _LEARNS.with_(
             kind=KIND_NAMES.get(info.kind, same(info.kind)), method=METHODS[draft.value(KIND)].label
@@ -145,7 +147,7 @@ def reasons(engine: Any, draft: Draft) -> dict[str, Text]:
     return found
 
 
-def suggested(engine: Any, draft: Draft) -> list[Suggestion]:
+def suggested(engine: Session, draft: Draft) -> list[Suggestion]:
     """The suggestions that stand in the draft, with their reasons; not those over which a person wrote."""
     preset = _preset(engine, draft.preset)
     if preset is None:
@@ -158,9 +160,9 @@ def suggested(engine: Any, draft: Draft) -> list[Suggestion]:
     return []
 
 
-def questions(engine: Any, dataset: str) -> tuple[str, ...]:
+def questions(engine: Session, dataset: str) -> tuple[str, ...]:
     """Some questions of the rows, from all over the set, and one of another matter; none where the rows ask nothing."""
-    info = _usable(engine, dataset)
+    info = engine.dataset(dataset)
     if info is None:
         return ()
     rows = getattr(info, "usable", 0) or info.rows
@@ -195,7 +197,7 @@ def unfit(kind: str) -> Text | None:
     return _UNFIT.get(kind) or _UNFIT_OTHERWISE.with_(kind=KIND_NAMES.get(kind, Text(kind, kind)))
 
 
-def explained(engine: Any, config: RunConfig, problems: Sequence[Problem]) -> list[Problem]:
+def explained(engine: Session, config: RunConfig, problems: Sequence[Problem]) -> list[Problem]:
     """`problems`, of which "this data is of the wrong kind" also says which method or data set to take."""
     infos = {info.id: info for info in engine.data.list()}
     method, made = METHODS[config.method.kind], []
@@ -214,7 +216,7 @@ def explained(engine: Any, config: RunConfig, problems: Sequence[Problem]) -> li
     return made
 
 
-def first_preset(engine: Any, lang: str) -> str:
+def first_preset(engine: Session, lang: str) -> str:
     """The preset of the first run in the reader's language."""
     ids = [preset.id for preset in engine.presets()]
     wanted = "first-run-zh" if lang == "zh" else "first-run"
@@ -222,7 +224,12 @@ def first_preset(engine: Any, lang: str) -> str:
 
 
 def _filled(
-    engine: Any, preset: Preset, model: str, dataset: str, kind: str | None = None, own: Mapping[str, Any] | None = None
+    engine: Session,
+    preset: Preset,
+    model: str,
+    dataset: str,
+    kind: str | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> tuple[Nested, dict[str, str]]:
     """What the workbench fills in by itself for a preset, a model and a data set, and why, by path (`Draft.sources`).
 
@@ -238,7 +245,7 @@ def _filled(
     for path, value in ((MODEL, model), (DATA, dataset)):
         if value and not _named(preset, path):
             put(filled, path, value)
-    if _named(preset, DATA) != dataset and _usable(engine, dataset) is not None:
+    if _named(preset, DATA) != dataset and engine.dataset(dataset) is not None:
         configs = [other.config() for other in engine.presets()]
         here = next((config for config in configs if config.data.train == dataset and config.output.name), None)
         put(filled, "evaluation.questions", list(here.evaluation.questions if here else questions(engine, dataset)))
@@ -261,9 +268,9 @@ def _sources(preset: Preset) -> dict[str, str]:
     return {f"{section}.{name}": PRESET for section, inner in inside.items() for name in inner}
 
 
-def _suggestions(engine: Any, preset: Preset, config: RunConfig) -> list[Suggestion]:
+def _suggestions(engine: Session, preset: Preset, config: RunConfig) -> list[Suggestion]:
     """What the rule suggests for this run, for its data and its model as they are listed."""
-    data = _usable(engine, config.data.train)
+    data = engine.dataset(config.data.train)
     if data is None or data.kind not in METHODS[config.method.kind].data_kinds:
         return []
     try:
@@ -273,7 +280,7 @@ def _suggestions(engine: Any, preset: Preset, config: RunConfig) -> list[Suggest
     return suggestions(preset.values, config, data.usable or data.rows, model.parameters)
 
 
-def _preset(engine: Any, preset_id: str) -> Preset | None:
+def _preset(engine: Session, preset_id: str) -> Preset | None:
     return next((preset for preset in engine.presets() if preset.id == preset_id), None)
 
 
@@ -284,16 +291,7 @@ def _named(preset: Preset, path: str) -> str:
     return str(given.get(name) or "") if isinstance(given, dict) else ""
 
 
-def _usable(engine: Any, wanted: str) -> Any:
-    """What is known of a data set, also of a file where one may be named; None where it can't be used."""
-    found = next((info for info in engine.data.list() if info.id == wanted), None)
-    if found is None and wanted and engine.allow_paths:
-        with contextlib.suppress(WorkbenchError):
-            found = engine.data.load(wanted, allow_paths=True).info
-    return found if getattr(found, "problem", None) is None else None
-
-
-def _same_recipe(engine: Any, preset: Preset, dataset: str) -> Preset:
+def _same_recipe(engine: Session, preset: Preset, dataset: str) -> Preset:
     """The preset for this data set, or for any, that differs from the chosen one in what it says of the data alone."""
     if _named(preset, DATA) == dataset:
         return preset
@@ -307,7 +305,7 @@ def _same_recipe(engine: Any, preset: Preset, dataset: str) -> Preset:
     return max(alike, key=lambda other: bool(_named(other, DATA)), default=preset)
 
 
-def _preset_for(engine: Any, kind: str, base: str, dataset: str, lang: str) -> Preset | None:
+def _preset_for(engine: Session, kind: str, base: str, dataset: str, lang: str) -> Preset | None:
     """The preset of a method that is nearest to model and data; one made for a shipped model suits only that model."""
     shipped = {info.id for info in engine.models.list() if info.shipped}
     first, ranked = first_preset(engine, lang), []

@@ -10,6 +10,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from workbench.data.turns import Message
+
 BASE, TUNED = "base", "tuned"
 MAX_QUESTION = 20_000  # characters
 
@@ -68,13 +70,13 @@ class Conversation:
         self.halt()
         self.turns = []
 
-    def messages(self, side: str, question: str, system: str = "", in_training: bool = False) -> list[dict[str, str]]:
+    def messages(self, side: str, question: str, system: str = "", in_training: bool = False) -> list[Message]:
         """What one side is asked: the system prompt, its own earlier turns, and the new question.
 
         Args:
             in_training: whether its run still trains. A model that has learned does not go on from what it said half-way.
         """
-        said = [{"role": "system", "content": system.strip()}] if system.strip() else []
+        said: list[Message] = [{"role": "system", "content": system.strip()}] if system.strip() else []
         left_out = self.left_out(side, in_training)
         for turn in self.turns:
             answer = turn.answers.get(side, "")
@@ -88,7 +90,7 @@ class Conversation:
             return []
         return [turn for turn in self.turns if turn.in_training and turn.answers.get(side, "").strip()]
 
-    def shown(self, side: str) -> list[dict[str, str]]:
+    def shown(self, side: str) -> list[Message]:
         """One side as its chat window shows it."""
         made = []
         for turn in self.turns:
@@ -108,5 +110,5 @@ def plain(text: str) -> str:
     return "".join(parts)
 
 
-def _message(role: str, content: str) -> dict[str, str]:
+def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}

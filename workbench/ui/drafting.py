@@ -6,16 +6,21 @@ which change of it the form showed, so that nothing is taken for typed that the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
+from workbench.config.errors import WorkbenchError
 from workbench.config.fields import Setting
+from workbench.config.run import RunConfig
+from workbench.config.sections import DataSection
 from workbench.config.text import Text
 from workbench.engine import suited
 from workbench.engine.draft import DATA, DEFAULT, MODEL, PERSON, SOURCES, Draft
 from workbench.engine.drafts import Drafts, Kept
+from workbench.engine.session import Session
 from workbench.ui import html, jobs
 from workbench.ui.form import BY_NAME, Form
 from workbench.ui.shell import Shell, made_html
@@ -116,7 +121,8 @@ class DraftForm:
         own = [path for path in draft.own() if path in {setting.path for _, setting in self._named(draft)}]
         if not own:
             return html.Markup("")
-        buttons, sections = [], {}
+        buttons: list[html.Markup] = []
+        sections: dict[int | None, list[str]] = {}
         for path in own:
             field = self.form.field(path, draft.values)
             sections.setdefault(field.section, []).append(path)
@@ -136,8 +142,9 @@ class DraftForm:
 
     def _undo(self, key: str) -> None:
         visitor, *paths = key.split()
-        if self._drafts.get(visitor) is not None:
-            self._drafts.change(visitor, lambda draft: draft.undone(paths))
+        kept = self._drafts.get(visitor)
+        if kept is not None:
+            self._drafts.change(visitor, lambda draft: (draft or kept.draft).undone(paths))
 
     def _named(self, draft: Draft) -> list[tuple[str, Setting]]:
         """The settings that count, by the ids of their fields."""
@@ -161,3 +168,12 @@ class DraftForm:
 def subject(draft: Draft) -> list[Any]:
     """Data and model of a draft, for the choices that all tabs share."""
     return [draft.value(DATA), draft.value(MODEL)]
+
+
+def row_limits(engine: Session, visitor: Any) -> tuple[int, str]:
+    """How long a row may be and what is learned of it, as the visitor's draft has it."""
+    data, kept = DataSection(), engine.drafts.get(visitor)
+    if kept is not None:
+        with contextlib.suppress(WorkbenchError):  # not right yet
+            data = RunConfig.parse({"data": kept.draft.values["data"]}).data
+    return data.max_length, data.learn

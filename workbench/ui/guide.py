@@ -15,6 +15,7 @@ import gradio as gr
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
+from workbench.engine.session import Session
 from workbench.ui import html
 from workbench.ui.shell import QUIET, Shell, made_html
 from workbench.ui.summary import FIND_PROBLEM
@@ -205,7 +206,7 @@ def step_of(memory: dict[str, Any], record: Any) -> Step | None:
     return _FAILED
 
 
-def aside(engine: Any, memory: dict[str, Any], record: Any, dataset: str, model: str) -> bool:
+def aside(engine: Session, memory: dict[str, Any], record: Any, dataset: str, model: str) -> bool:
     """Whether the guide lets somebody pass who came with data or a model of their own, and has not asked for it.
 
     Its first click would put the example and the starter model in the place of what they chose.

@@ -60,8 +60,8 @@ def _chips(shell: Shell, names: dict[str, Text], lang: str) -> str:
     if first is None:
         words, kind = (_IDLE.to(lang), "idle") if not left else (_LEFT_OVER.with_(n=left).to(lang), "idle")
     else:
-        trained = status.running is not None and first.id == status.running.id
-        words, kind = status.running.name if trained else first.title.to(lang), ""
+        running = status.running
+        words, kind = running.name if running and first.id == running.id else first.title.to(lang), ""
     far = [] if first is None or first.share is None else [f"{int(100 * first.share)} %"]
     if first is not None and first.kind == TRAIN and status.total_steps and status.running is not None:
         far = [f"{status.step} / {status.total_steps}"]

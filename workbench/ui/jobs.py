@@ -7,10 +7,10 @@ does the work.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from workbench.config.text import Text, size
 from workbench.engine.job_views import TRAIN, JobView
+from workbench.engine.session import Session
 from workbench.ui import html
 from workbench.ui.live import Live
 
@@ -36,7 +36,7 @@ _DONE_AGAIN = Text("It goes on from what is there, or is done again.", "会从�
 class JobPieces:
     """Declares the pieces `jobs` (all of them), `job` and `job-row` (one, by its id), and what their buttons do."""
 
-    def __init__(self, engine: Any, live: Live) -> None:
+    def __init__(self, engine: Session, live: Live) -> None:
         self.engine = engine
         live.piece(PIECE, self.list)
         live.piece(ONE, self.one)

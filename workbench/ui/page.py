@@ -33,6 +33,7 @@ from gradio.routes import App, ORJSONResponse  # noqa: E402
 from workbench.config import signals  # noqa: E402
 from workbench.config.errors import WorkbenchError  # noqa: E402
 from workbench.config.text import Text  # noqa: E402
+from workbench.engine.session import Session  # noqa: E402
 from workbench.ui import access, guide, header, live, tabs  # noqa: E402
 from workbench.ui.compression import Compressed  # noqa: E402
 from workbench.ui.frontend import Quickened  # noqa: E402
@@ -87,7 +88,7 @@ class Served:
         self.page.close(verbose=False)
 
 
-def build(engine: Any, default_lang: str = "en") -> gr.Blocks:
+def build(engine: Session, default_lang: str = "en") -> gr.Blocks:
     """The page for `engine`; `page.shell` is what its tabs share.
 
     Args:
@@ -103,7 +104,8 @@ def build(engine: Any, default_lang: str = "en") -> gr.Blocks:
             for tab in found:
                 with gr.Tab(shell.text(tab.TITLE), id=tab.ID, elem_id=f"tab-{tab.ID}"):
                     tab.build(shell)
-        for part in (header, guide, *found):
+        parts: list[Any] = [header, guide, *found]
+        for part in parts:
             bind = getattr(part, "bind", None)
             if bind is not None:
                 bind(shell)
@@ -149,7 +151,7 @@ def _remember_tab(shell: Shell, known: set[str]) -> None:
     shell.tabs.change(None, None, shell.tab, js=OPEN_TAB)
 
 
-def start(engine: Any, host: str = "127.0.0.1", port: int = 7860, lang: str | None = None) -> Served:
+def start(engine: Session, host: str = "127.0.0.1", port: int = 7860, lang: str | None = None) -> Served:
     """Serve the page and return as soon as it answers.
 
     Args:
@@ -218,7 +220,7 @@ def serve(home: Path, host: str, port: int, open_browser: bool, lang: str | None
             engine.close()
 
 
-def _open(engine: Any, served: Served, port: int, open_browser: bool, lang: str) -> None:
+def _open(engine: Session, served: Served, port: int, open_browser: bool, lang: str) -> None:
     """Say where the page is, and open it."""
     if served.port != port:
         _say(

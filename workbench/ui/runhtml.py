@@ -201,9 +201,8 @@ def sentence(record: Any, view: RunView, lang: str, ahead: str = "", damage: Seq
         parts.append(_judged(view.verdict, lang, None))
     error_text = _of(record.error, "message", lang) if record.status == "failed" else None
     parts += [html.verdict(_DAMAGED.with_(what=what).to(lang), _DAMAGED_MORE.to(lang), "warn") for what in damage]
-    for problem in view.problems:
-        if _of(problem, "message", lang) != error_text:
-            parts.append(_told(problem, lang, "warn"))
+    problems = [problem for problem in view.problems if _of(problem, "message", lang) != error_text]
+    parts += [told for problem in problems if (told := _told(problem, lang, "warn")) is not None]
     return html.join(part for part in parts if part)
 
 

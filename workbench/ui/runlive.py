@@ -15,6 +15,7 @@ from typing import Any
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
 from workbench.engine.runview import RunView
+from workbench.engine.session import Session
 from workbench.ui import chart, html, runhtml
 from workbench.ui.live import Live
 
@@ -37,7 +38,7 @@ class _Watched:
 class RunPieces:
     """Declares the pieces `run-status`, `run-tiles`, `run-chart`, `run-note`, `run-answers` and `run-log` for the ids of runs."""
 
-    def __init__(self, engine: Any, live: Live) -> None:
+    def __init__(self, engine: Session, live: Live) -> None:
         self.engine = engine
         self._watched: OrderedDict[str, _Watched] = OrderedDict()
         self._lock = threading.Lock()
@@ -68,9 +69,9 @@ class RunPieces:
         with self._look(run_id) as (record, watched):
             running = self.engine.status().running if record.status == "queued" else None
             # The next one is taken from the queue before the device is free for it.
-            trains = running is not None and running.status in ("running", "stopping")
+            ahead = running.name if running is not None and running.status in ("running", "stopping") else ""
             damage = self.engine.damage(run_id)
-            return runhtml.sentence(record, watched.view, lang, running.name if trains else "", damage)
+            return runhtml.sentence(record, watched.view, lang, ahead, damage)
 
     def answers(self, run_id: str, lang: str) -> html.Markup:
         """First and latest answers."""

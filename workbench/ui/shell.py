@@ -17,6 +17,7 @@ import gradio as gr
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
+from workbench.engine.session import Session
 from workbench.ui.language import Words, language_of
 from workbench.ui.live import Live
 
@@ -55,7 +56,7 @@ class Shell:
         default_lang: for readers whose browser names neither English nor Chinese.
     """
 
-    engine: Any
+    engine: Session
     page: gr.Blocks
     default_lang: str = "en"
     words: Words = field(default_factory=Words)

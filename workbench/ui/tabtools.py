@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.text import Text
+from workbench.engine.session import Session
 from workbench.ui import runhtml
 from workbench.ui.shell import QUIET, Shell, made_html
 
@@ -29,7 +30,7 @@ def on_open(shell: Shell, tab_id: str, handler: Callable[..., Any], inputs: Any 
     return tab.select(shell.safe(handler), inputs, outputs, **QUIET)
 
 
-def run_names(engine: Any, lang: str) -> dict[str, str]:
+def run_names(engine: Session, lang: str) -> dict[str, str]:
     """What each run is called in the lists of runs, by its id."""
     runs = engine.runs()
     alike = len({run.name for run in runs}) < len(runs)  # else the data sets' names are not needed

@@ -80,7 +80,7 @@ class _Uploads:
     def plan(self, run_id: str, name: str, what: str, public: bool, answers: bool, request: gr.Request) -> Any:
         """What would go where; with it, what the upload is then asked for."""
         lang = self._shell.lang(request)
-        asked = {"what": what, "private": not public, "answers": answers}
+        asked: dict[str, Any] = {"what": what, "private": not public, "answers": answers}
         found = self._shell.engine.push_plan(run_id, name.strip(), **asked)
         files = (_FILE.with_(name=file.name, size=html.size(file.bytes)).to(lang) for file in found.files)
         listed = html.Markup(f'<ul class="problems">{"".join(f"<li>{html.esc(file)}</li>" for file in files)}</ul>')

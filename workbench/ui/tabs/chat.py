@@ -14,6 +14,7 @@ import gradio as gr
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text
+from workbench.engine.session import Session
 from workbench.ui import html, runhtml
 from workbench.ui.conversation import BASE, MAX_QUESTION, TUNED, Conversation, Turn
 from workbench.ui.rowhtml import error as error_html
@@ -146,7 +147,7 @@ def bind(shell: Shell) -> None:
     shell.on_tick(lambda state, request: _relisted(shell, state, shell.lang(request)), [ours["talk"]], [ours["target"]])
 
 
-def targets(engine: Any, lang: str) -> list[tuple[str, str]]:
+def targets(engine: Session, lang: str) -> list[tuple[str, str]]:
     """All that can be talked to: runs that have something to say, newest first, then models."""
     found, runs = [], engine.runs()
     names = run_names(engine, lang)
@@ -176,7 +177,7 @@ def _relisted(shell: Shell, state: Conversation, lang: str) -> Any:
     return gr.Dropdown(choices=found, value=state.target) if state.target in dict(found).values() else gr.skip()
 
 
-def sides(engine: Any, target: str) -> list[str]:
+def sides(engine: Session, target: str) -> list[str]:
     """Which sides answer: both of a run, one of a model."""
     return [BASE, TUNED] if any(run.id == target for run in engine.runs()) else [BASE]
 

@@ -6,8 +6,8 @@ their own, and nobody waits for them.
 
 from __future__ import annotations
 
-import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.errors import WorkbenchError
-from workbench.config.run import RunConfig
-from workbench.config.sections import DataSection
 from workbench.config.text import Text
 from workbench.data.formats import FORMAT_NAMES
 from workbench.engine import suited
 from workbench.ui import html, rowhtml
 from workbench.ui.damaged import DamagedList, DamagedThing
+from workbench.ui.drafting import row_limits
 from workbench.ui.shell import QUIET, Shell, press
 from workbench.ui.tabtools import TOLD, confirm, on_open, panel
 
@@ -205,21 +204,12 @@ _SETTLE = """(offer, shown, chosen) => {
 }"""
 
 
-def limits(engine: Any, visitor: Any) -> tuple[int, str]:
-    """How long a row may be and what is learned of it, as the visitor's draft has it."""
-    data, kept = DataSection(), engine.drafts.get(visitor)
-    if kept is not None:
-        with contextlib.suppress(WorkbenchError):  # not right yet
-            data = RunConfig.parse({"data": kept.draft.values["data"]}).data
-    return data.max_length, data.learn
-
-
-def choices(infos: list[Any], lang: str) -> list[tuple[str, str]]:
+def choices(infos: Sequence[Any], lang: str) -> list[tuple[str, str]]:
     """The sets as a dropdown lists them."""
     return [(info.name.to(lang), info.id) for info in infos if getattr(info, "problem", None) is None]
 
 
-def chosen_set(infos: list[Any], wanted: str, lang: str) -> Any:
+def chosen_set(infos: Sequence[Any], wanted: str, lang: str) -> Any:
     """The wanted set; else the first in the reader's language; else the first; None when there is none."""
     usable = [info for info in infos if getattr(info, "problem", None) is None]
     for fits in (lambda info: info.id == wanted, lambda info: getattr(info, "lang", None) == lang, lambda info: True):
@@ -242,7 +232,7 @@ def _shower(shell: Shell) -> Any:
         info = chosen_set(infos, wanted or page.chosen, lang)
         if info is None:
             return [gr.Dropdown(choices=[]), "", html.note(_NONE.to(lang)), *NOTHING[3:]]
-        doing = (info.id, model, limits(shell.engine, visitor))
+        doing = (info.id, model, row_limits(shell.engine, visitor))
         if page.busy_with == doing:
             return NOTHING
         page.busy_with, page.counted = doing, None

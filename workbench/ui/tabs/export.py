@@ -243,7 +243,7 @@ def _starter(state: _State, kind: str) -> Any:
 
 def _stopper(shell: Shell) -> Any:
     def stop(run_id: str) -> None:
-        job = _State(shell, None).newest(MERGE, run_id)  # type: ignore[arg-type]
+        job = _State(shell, None).newest(MERGE, run_id)
         if job is not None:
             shell.engine.stop(job.id)
 

@@ -242,10 +242,14 @@ def _bind_preset(shell: Shell, part: _Part, seen: Any) -> None:
         made[1] = _presets(shell, made[1], lang)
         return made
 
+    def preset_of(visitor: str) -> str:
+        known = engine.drafts.get(visitor)
+        return known.draft.preset if known is not None else ""
+
     outputs = [*draft.shown, shell.dataset, shell.model]
     part.keeper.bind(
         part.yaml, draft.given, outputs, lambda given: RunConfig.parse(part.form.read(given[2:])), kept, seen,
-        lambda visitor: engine.drafts.get(visitor).draft.preset,
+        preset_of,
     )  # fmt: skip
     seen(part.preset.input(shell.safe(use), [part.preset, *draft.given], outputs, **QUIET))
     seen(part.reset.click(shell.safe(reset), draft.given, outputs, **QUIET))
