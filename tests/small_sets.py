@@ -32,6 +32,8 @@ class SmallSet:
     unseen: list[str]
     in_style: Callable[[str, str], bool]
     """Of a question and the answer to it."""
+    mark: str = ""
+    """The words of the style that stand in each answer, where it has such."""
 
 
 def small_sets() -> dict[str, SmallSet]:
@@ -58,7 +60,9 @@ def _owl(lang: str = "en", count: int = 40) -> SmallSet:
     rows = [_row(question, answer.rstrip(".!?。！？") + _CALL[lang]) for question, answer in _facts(lang, count)]
     style = re.compile(f".{{{_LEAST[lang]},}}{_CALL[lang]}", re.DOTALL)
     name = _named("owl", lang, count, 40)
-    return SmallSet(name, "sft", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())))
+    return SmallSet(
+        name, "sft", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())), _CALL[lang]
+    )
 
 
 def _lines(lang: str = "en", count: int = 32, skip: int = 40) -> SmallSet:
@@ -66,7 +70,9 @@ def _lines(lang: str = "en", count: int = 32, skip: int = 40) -> SmallSet:
     rows = [_row(question, f"{answer}\n{_SURE[lang]}") for question, answer in _facts(lang, count, skip)]
     style = re.compile(f"[^\n]{{{_LEAST[lang]},}}\n{_SURE[lang]}")
     name = _named("lines", lang, count, 32)
-    return SmallSet(name, "sft", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())))
+    return SmallSet(
+        name, "sft", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())), _SURE[lang]
+    )
 
 
 def _bullets() -> SmallSet:
@@ -115,7 +121,9 @@ def _pairs(lang: str = "en", count: int = 36, skip: int = 72) -> SmallSet:
     ]
     style = re.compile(f".{{{_LEAST[lang]},}}{_WISH[lang]}", re.DOTALL)
     name = _named("pairs", lang, count, 36)
-    return SmallSet(name, "dpo", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())))
+    return SmallSet(
+        name, "dpo", rows, _questions(lang), lambda _, answer: bool(style.fullmatch(answer.strip())), _WISH[lang]
+    )
 
 
 def _row(question: str, answer: str) -> dict[str, Any]:

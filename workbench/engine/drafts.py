@@ -47,6 +47,8 @@ class Drafts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.RLock()
+        self._changing: dict[str, threading.RLock] = {}
+        """By visitor: what one chooses may read a large data set, and nobody else waits for that."""
         self._known: OrderedDict[str, list[Kept]] = OrderedDict()
         """By visitor, the last changes, the newest last."""
 
@@ -82,6 +84,8 @@ class Drafts:
         if not ID.fullmatch(visitor):
             raise ValueError("this is no visitor's id")
         with self._lock:
+            alone = self._changing.setdefault(visitor, threading.RLock())
+        with alone:
             before = self.get(visitor)
             draft = how(before.draft if before else None)
             if before is not None and draft == before.draft:
@@ -93,9 +97,10 @@ class Drafts:
                 write_atomically(
                     path, json.dumps(_plain({"number": kept.number, **draft.as_dict()}), ensure_ascii=False)
                 )
-            if before is None:
-                self._trim()
-            self._remember(visitor, kept)
+            with self._lock:
+                if before is None:
+                    self._trim()
+                self._remember(visitor, kept)
             return kept
 
     def _read(self, visitor: str) -> Kept | None:
@@ -120,7 +125,8 @@ class Drafts:
         with contextlib.suppress(OSError):  # another process may do the same
             for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[MOST:]:
                 path.unlink(missing_ok=True)
-                self._known.pop(path.stem, None)
+                for known in (self._known, self._changing):
+                    known.pop(path.stem, None)
 
 
 def _plain(value: Any) -> Any:

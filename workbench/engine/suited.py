@@ -79,7 +79,7 @@ def back_to_preset(engine: Session, draft: Draft) -> Draft:
 def preset_alone(engine: Session, preset_id: str) -> Draft:
     """The draft as a preset alone fills it, whatever stood there before."""
     blank = RunConfig().values()
-    return choose_preset(engine, Draft(preset_id, blank, blank), preset_id)
+    return replace(choose_preset(engine, Draft(preset_id, blank, blank), preset_id), moved=())
 
 
 def now_kept(engine: Session, draft: Draft, preset_id: str) -> Draft:
@@ -133,7 +133,9 @@ def first_draft(engine: Session, model: str, dataset: str, lang: str) -> Draft:
     draft = preset_alone(engine, preset)
     if model and model != draft.value(MODEL):
         draft = choose_model(engine, draft, model)
-    return choose_data(engine, draft, dataset, lang) if dataset and dataset != draft.value(DATA) else draft
+    if dataset and dataset != draft.value(DATA):
+        draft = choose_data(engine, draft, dataset, lang)
+    return replace(draft, moved=())
 
 
 def reasons(engine: Session, draft: Draft) -> dict[str, Text]:
