@@ -180,7 +180,7 @@ def test_data_that_cannot_be_read_is_left_to_the_check(library: DataLibrary, add
 
 def problems_of(library: DataLibrary, tmp_path: Path, name: str, **sections: Any) -> Any:
     settings = RunConfig.parse({"model": {"base": "starter"}, "data": {"train": name}, **sections})
-    return checks.check(settings, ModelCatalog(tmp_path / "home"), library, tmp_path, allow_paths=True)
+    return checks.check(settings, ModelCatalog(tmp_path / "home"), library, tmp_path, allow_paths=True).problems
 
 
 def test_where_no_row_can_be_used_every_reason_stands_at_the_field(library: DataLibrary, tmp_path: Path) -> None:

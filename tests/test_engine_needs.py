@@ -279,3 +279,20 @@ def test_every_start_compares_and_a_resume_from_the_beginning_takes_what_there_i
     engine.resume(run)
     assert engine.run(run).status == "queued"
     unchanged(engine, run)
+
+
+def test_a_start_looks_up_its_model_and_its_data_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked = tiny_config(data={"train": "rated"}), []
+    for owner, name in ((type(engine.models), "resolve"), (type(engine.data), "load"), (type(engine.data), "_read")):
+        real = getattr(owner, name)
+
+        def counted(self: Any, *given: Any, real: Any = real, name: str = name, **rest: Any) -> Any:
+            asked.append(name)
+            return real(self, *given, **rest)
+
+        monkeypatch.setattr(owner, name, counted)
+    engine.check(config)  # as the form's look before it did
+    assert sorted(asked) == ["_read", "load", "resolve"]
+    asked.clear()
+    engine.submit(config)
+    assert sorted(asked) == ["load", "resolve"]

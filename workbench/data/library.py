@@ -39,7 +39,7 @@ from workbench.config.text import Text, listed, same
 from workbench.data.files import SUFFIXES, parse_rows, read_data
 from workbench.data.formats import Example, Inspection, inspect_rows
 from workbench.data.noted import COUNTED, ID, META, READ_AS, no_reading, no_set, read_meta, text_of
-from workbench.data.sets import DatasetInfo, Loaded
+from workbench.data.sets import DatasetInfo, Loaded, Seen, Stamp, meta_stamp, stamp_of
 
 __all__ = ["DataLibrary", "DatasetInfo", "Examples", "Loaded"]
 
@@ -52,9 +52,6 @@ SPARE_BYTES = 200 * 1024**2
 # File bytes of loaded sets kept in memory, so that paging through examples does not read the file again and again.
 CACHE_BYTES = 64 * 1024**2
 MAX_NAME = 80
-
-Stamp = tuple[int, int]
-Seen = tuple[Stamp, tuple[int, int, int]]  # of a set's data file, and of its meta.json
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
@@ -126,6 +123,13 @@ class DataLibrary:
         self._keep(path, held)
         return held[1]
 
+    def holds(self, loaded: Loaded) -> bool:
+        """Whether a set that was loaded is there still as it was, and read as it was; cheaper than loading it again."""
+        path = loaded.info.path
+        with self._lock:
+            held = self._loaded.get(path)
+        return held is not None and held[1] is loaded and held[0] == self._seen(path)
+
     def examples(self, id_or_path: str | Path, start: int = 0, count: int = 20, allow_paths: bool = False) -> Examples:
         """`count` usable examples from number `start` (the first is 0)."""
         start = max(0, start)
@@ -148,7 +152,7 @@ class DataLibrary:
         readings = self.load(dataset_id).readings if self._is_own(path) else ()
         if name not in readings:
             raise no_reading(dataset_id, readings)
-        stamp, data = _stamp(path), read_data(path)
+        stamp, data = stamp_of(path), read_data(path)
         counts = _counts(_inspected(data, path, name), stamp)
         with self._lock, disk_errors(path):
             meta = _known(self._meta(path)) | counts
@@ -198,7 +202,7 @@ class DataLibrary:
                 file = draft / f"data{suffix}"
                 write_atomically(file, data)
                 meta = {"schema_version": 1, "name": name, "added": time.time(), "sha256": _digest(data)}
-                write_json(draft / META, meta | _counts(inspection, _stamp(file)))
+                write_json(draft / META, meta | _counts(inspection, stamp_of(file)))
                 dataset_id = self._move_in(draft, name)
             except BaseException:
                 remove(draft)
@@ -206,7 +210,7 @@ class DataLibrary:
         return self._own_info(dataset_id, self._folder / dataset_id)
 
     def _check_room(self, size: int) -> None:
-        used = sum(_stamp(path)[0] for folder in self._own().values() if (path := self._data_file(folder)))
+        used = sum(stamp_of(path)[0] for folder in self._own().values() if (path := self._data_file(folder)))
         if used + size > MAX_LIBRARY_BYTES:
             raise WorkbenchError(
                 Text(
@@ -304,7 +308,7 @@ class DataLibrary:
 
     def _seen(self, path: Path) -> Seen:
         """What tells that a set became another one, by its data or by how it is to be read. Ask before reading either."""
-        return _stamp(path), _file_stamp(self._meta_file(path))
+        return stamp_of(path), meta_stamp(self._meta_file(path))
 
     def _entry(self, path: Path, dataset_id: str, meta: dict[str, Any]) -> DatasetInfo:
         own_name = self._id_of(path) or path.name
@@ -318,7 +322,7 @@ class DataLibrary:
             shipped=path.parent == self._shipped,
             path=path,
             usable=meta["usable"],
-            size=_stamp(path)[0],
+            size=stamp_of(path)[0],
             lang=meta.get("lang"),
             problem=meta.get("problem"),
             lost=meta.get("lost"),
@@ -329,7 +333,7 @@ class DataLibrary:
         meta = self._meta(path)
         inspection = _inspected(data, path, meta.get(READ_AS))
         read_otherwise = inspection.format != inspection.usual  # what is learned follows from both
-        info = self._entry(path, dataset_id, meta | _counts(inspection, _stamp(path)))
+        info = self._entry(path, dataset_id, meta | _counts(inspection, stamp_of(path)))
         return Loaded(
             info,
             inspection.examples,
@@ -358,24 +362,6 @@ def _inspected(data: bytes, path: Path, read_as: str | None = None) -> Inspectio
 def _known(meta: dict[str, Any]) -> dict[str, Any]:
     """What a file can hold of what is noted."""
     return {key: value for key, value in meta.items() if key != "lost"}
-
-
-def _stamp(path: Path) -> Stamp:
-    """Size and time of a file: what tells that it was changed."""
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0)
-    return (found.st_size, found.st_mtime_ns)
-
-
-def _file_stamp(file: Path | None) -> tuple[int, int, int]:
-    """The same for a small file that is replaced as a whole, also by one of the same size in the same moment."""
-    try:
-        found = None if file is None else file.stat()
-    except OSError:
-        found = None
-    return (found.st_size, found.st_mtime_ns, found.st_ino) if found else (0, 0, 0)
 
 
 def _digest(data: bytes) -> str:

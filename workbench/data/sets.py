@@ -13,6 +13,9 @@ from workbench.data.columns import Column
 from workbench.data.duplicates import key_of
 from workbench.data.formats import DataProblem, Example
 
+Stamp = tuple[int, int]
+Seen = tuple[Stamp, tuple[int, int, int]]  # of a set's data file, and of its meta.json
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -58,3 +61,21 @@ class Loaded:
     def keys(self) -> array[int]:
         """One number for each example, the same for examples that say the same. Made once, and only when asked for."""
         return array("q", map(key_of, self.examples))
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Size and time of a file: what tells that it was changed."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_size, found.st_mtime_ns)
+
+
+def meta_stamp(file: Path | None) -> tuple[int, int, int]:
+    """The same for a small file that is replaced as a whole, also by one of the same size in the same moment."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        found = None
+    return (found.st_size, found.st_mtime_ns, found.st_ino) if found else (0, 0, 0)

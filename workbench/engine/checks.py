@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,20 @@ OLDER_TORCH = Text(
 SLOWEST = 2.5e10  # floating-point operations a second of a plain computer: the guess before anything ran here
 
 
-def check(
-    config: RunConfig, models: ModelCatalog, data: DataLibrary, home: Path, *, allow_paths: bool
-) -> list[Problem]:
-    """Every problem that stops this run, each with the field to change; an empty list when it can start."""
+@dataclass(frozen=True)
+class Checked:
+    """Every problem that stops a run, each with the field to change (none when it can start), and what it would work with."""
+
+    problems: list[Problem]
+    model: ModelInfo | None
+    loaded: Loaded | None
+    evaluation: Loaded | None
+
+
+def check(config: RunConfig, models: ModelCatalog, data: DataLibrary, home: Path, *, allow_paths: bool) -> Checked:
+    """Look for all that is wrong with a run."""
     problems: list[Problem] = []
+    other = None
     model = _try(problems, "model.base", lambda: models.resolve(config.model.base, allow_paths))
     loaded = _try(problems, "data.train", lambda: data.load(config.data.train, allow_paths=allow_paths))
     if loaded is not None:
@@ -71,7 +81,7 @@ def check(
         _try(problems, "model.base", lambda: check_tokenizer(model.folder))
         _try(problems, "model.base", lambda: _try_template(model.folder))
         problems += _model_fits(config, model) + _layers(config, model) + _disk(config, model, home)
-    return problems
+    return Checked(problems, model, loaded, other)
 
 
 def refuse(problems: list[Problem]) -> None:
@@ -157,13 +167,20 @@ def _try(problems: list[Problem], path: str, read: Any) -> Any:
 
 
 def inputs(
-    config: RunConfig, models: ModelCatalog, data: DataLibrary, *, allow_paths: bool
+    config: RunConfig, models: ModelCatalog, data: DataLibrary, *, allow_paths: bool, checked: Checked | None = None
 ) -> tuple[ModelInfo, Loaded]:
     """Model and training data of a run that was checked, as they are now. Cheap: for who holds what nobody can take away.
+
+    Args:
+        checked: what the check found; where all of it is there as it was, nothing is looked up again.
 
     Raises:
         WorkbenchError: meanwhile something was deleted, or is read in a way that the method cannot learn from.
     """
+    if checked is not None and checked.model is not None and checked.loaded is not None:
+        sets = [found for found in (checked.loaded, checked.evaluation) if found is not None]
+        if models.holds(checked.model) and all(data.holds(found) for found in sets):
+            return checked.model, checked.loaded
     model = models.resolve(config.model.base, allow_paths)
     loaded = data.load(config.data.train, allow_paths=allow_paths)
     refuse(_kind(config, loaded, "data.train"))

@@ -142,13 +142,14 @@ class Engine(Supply):
         Raises:
             WorkbenchError: with all problems, before anything is written.
         """
-        checks.refuse(self.check(config))
+        checked = checks.check(config, self.models, self.data, self.home, allow_paths=self.allow_paths)
+        checks.refuse(checked.problems)
         with self._owners.beginning():
-            config = self._with_whole_paths(config)
+            config = self._with_whole_paths(config, checked)
             asked, begun = self._clicks.get(click, (None, ""))
             if asked == config and self.is_run(begun):
                 return begun
-            model, loaded = checks.inputs(config, self.models, self.data, allow_paths=self.allow_paths)
+            model, loaded = checks.inputs(config, self.models, self.data, allow_paths=self.allow_paths, checked=checked)
             record = self.store.create(
                 config,
                 model_id=model.folder.name if model.shipped is False else model.id,
@@ -189,9 +190,10 @@ class Engine(Supply):
             if checkpoint is not None:
                 checks.refuse(changes.long_enough(config, checkpoint))
         # What an own run names was resolved when it was submitted, also where the page itself takes no paths.
-        checks.refuse(checks.check(config, self.models, self.data, self.home, allow_paths=True))
+        checked = checks.check(config, self.models, self.data, self.home, allow_paths=True)
+        checks.refuse(checked.problems)
         with self._owners.beginning():
-            model, loaded = checks.inputs(config, self.models, self.data, allow_paths=True)
+            model, loaded = checks.inputs(config, self.models, self.data, allow_paths=True, checked=checked)
             facts: dict[str, Any] = {"error": None}
             if checkpoint is None:  # it begins anew, with what there is now
                 facts |= {"dataset_fingerprint": loaded.fingerprint, "base_fingerprint": fingerprint(model.folder)}
@@ -335,12 +337,11 @@ class Engine(Supply):
         place = None if folder is None else str(Path(folder).expanduser().absolute())
         return Path(self.finish(self.start("merge", {"run": run_id, "folder": place, "dtype": dtype}))["folder"])
 
-    def _with_whole_paths(self, config: RunConfig) -> RunConfig:
+    def _with_whole_paths(self, config: RunConfig, checked: checks.Checked) -> RunConfig:
         """What was named by a path keeps working from another folder, and when the run is resumed."""
         changes: dict[str, Any] = {}
-        base = self.models.resolve(config.model.base, self.allow_paths)
-        if base.id != config.model.base:
-            changes["model.base"] = base.id
+        if checked.model is not None and checked.model.id != config.model.base:
+            changes["model.base"] = checked.model.id
         for key, name in (("data.train", config.data.train), ("data.eval", config.data.eval)):
             if name and name not in {info.id for info in self.data.list()}:
                 changes[key] = str(self.data.resolve(name, self.allow_paths).resolve())

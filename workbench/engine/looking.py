@@ -109,7 +109,7 @@ class Looking:
 
     def check(self, config: RunConfig) -> list[Problem]:
         """Everything that would keep this run from starting."""
-        return checks.check(config, self.models, self.data, self.home, allow_paths=self.allow_paths)
+        return checks.check(config, self.models, self.data, self.home, allow_paths=self.allow_paths).problems
 
     def findings(self, config: RunConfig) -> list[Text]:
         """What to know of a run before it starts, line by line: settings and data that are not used, rows that stand twice."""

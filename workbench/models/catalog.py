@@ -122,6 +122,10 @@ class ModelCatalog:
             raise info.problem
         return info
 
+    def holds(self, info: ModelInfo) -> bool:
+        """Whether a model that was resolved is there still; cheaper than resolving it again."""
+        return os.path.isdir(info.folder) and (os.path.isabs(info.id) or self._find(info.id) is not None)
+
     def add(self, folder: str | Path, name: str | None = None) -> ModelInfo:
         """Register a model's folder where it lies: its path is noted, nothing is copied."""
         target = Path(folder).expanduser().resolve()

@@ -48,7 +48,9 @@ class Measure(base.JobKind):
 
     def check(self, tools: base.Tools, request: Request) -> None:
         config = RunConfig.parse(request.config)
-        checks.refuse(checks.check(config, tools.models, tools.data, tools.home, allow_paths=tools.allow_paths))
+        checks.refuse(
+            checks.check(config, tools.models, tools.data, tools.home, allow_paths=tools.allow_paths).problems
+        )
 
     def work(self, job: base.Job) -> dict[str, Any]:
         from workbench.engine.measuring import measure, trial_settings
