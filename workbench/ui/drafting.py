@@ -7,6 +7,7 @@ which change of it the form showed, so that nothing is taken for typed that the 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,11 +81,11 @@ class DraftForm:
         self, visitor: Any, number: str, values: Sequence[Any], lang: str, how: Callable[[Draft], Draft] | None = None
     ) -> Kept:
         """The draft with what was changed in the form, after `how`."""
-        now = self.form.read(values)
+        now, at = self.form.read(values), int(number) if re.fullmatch("[0-9]{1,15}", number) else 0
 
         def change(draft: Draft | None) -> Draft:
             draft = draft or suited.first_draft(self._shell.engine, "", "", lang)
-            before = self._drafts.at(visitor, int(number) if number.isdecimal() else 0) or draft
+            before = self._drafts.at(visitor, at) or draft
             draft = draft.edited(self.form.read(self.form.show(before.values)), now)
             return how(draft) if how is not None else draft
 
@@ -127,24 +128,26 @@ class DraftForm:
             field = self.form.field(path, draft.values)
             sections.setdefault(field.section, []).append(path)
             if len(buttons) < NAMED:
-                buttons.append(self._button(visitor, [path], f"{field.setting.knob.label.to(lang)} ↩", lang))
+                buttons.append(self._button(visitor, path, f"{field.setting.knob.label.to(lang)} ↩", lang))
         more = [html.esc(_AND_MORE.with_(n=len(own) - NAMED).to(lang))] if len(own) > NAMED else []
         for section, paths in sections.items():
             if section is not None and len(paths) > 1:
                 words = _ALL_OF.with_(section=self.form.titles[section]).to(lang)
-                buttons.append(self._button(visitor, paths, f"{words} ↩", lang))
+                buttons.append(self._button(visitor, str(section), f"{words} ↩", lang))
         said = html.note(_CHANGED.to(lang))
         return html.Markup(f'{said}<div class="deeds changes">{html.join([*buttons, *more], " ")}</div>')
 
     @staticmethod
-    def _button(visitor: str, paths: Sequence[str], words: str, lang: str) -> html.Markup:
-        return jobs.button(UNDO, " ".join([visitor, *paths]), words, _BACK.to(lang), then=NEWEST)
+    def _button(visitor: str, what: str, words: str, lang: str) -> html.Markup:
+        return jobs.button(UNDO, f"{visitor} {what}", words, _BACK.to(lang), then=NEWEST)
 
     def _undo(self, key: str) -> None:
-        visitor, *paths = key.split()
+        """Take back a setting, named by its path, or all of a section, named by its number."""
+        visitor, _, what = key.partition(" ")
         kept = self._drafts.get(visitor)
         if kept is not None:
-            self._drafts.change(visitor, lambda draft: (draft or kept.draft).undone(paths))
+            inside = [field.setting.path for field in self.form.fields if str(field.section) == what]
+            self._drafts.change(visitor, lambda draft: (draft or kept.draft).undone(inside or [what]))
 
     def _named(self, draft: Draft) -> list[tuple[str, Setting]]:
         """The settings that count, by the ids of their fields."""
