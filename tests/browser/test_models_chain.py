@@ -200,6 +200,7 @@ class Road:
     def delete(self) -> None:
         """The chosen model goes, after a question that names the run that builds on it."""
         show(self.page, "model")
+        settled(self.page)  # the tab that opens looks anew, and its answer shows no question
         self.says("#model-about", NAME)
         self.page.click("#model-delete")
         self.says("#model-delete-words", NAME)
