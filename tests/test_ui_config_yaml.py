@@ -19,9 +19,9 @@ def test_every_widget_set_to_another_value_is_found_in_config_yaml(tmp_path, mon
     engine = Engine(make_home(tmp_path / "home"))
     try:
         # Any mix of values is wanted here, also ones that this computer could not train; the run itself is not.
-        monkeypatch.setattr(checks, "check", lambda *args, **options: [])
+        monkeypatch.setattr(checks, "check", lambda *args, **options: checks.Checked([], None, None, None))
         monkeypatch.setattr(engine._board._lanes["device"], "put", lambda run_id: None)
-        monkeypatch.setattr(engine, "_with_whole_paths", lambda config: config)
+        monkeypatch.setattr(engine, "_with_whole_paths", lambda config, checked: config)
         monkeypatch.setattr(engine.models, "resolve", lambda *args: engine.models.list()[0])
         loaded = type(engine.data)(engine.home).load("pairs" if kind == "dpo" else "talk")
         monkeypatch.setattr(engine.data, "load", lambda *args, **options: loaded)
