@@ -95,6 +95,8 @@ def test_a_value_a_section_and_all_are_taken_back() -> None:
     assert changed.undone(["method.beta"]).value("method.beta") == 0.1
     assert changed.undone([KIND, "method.beta"]).values["method"] == BLANK["method"]
     assert changed.undone(changed.own()).values == BLANK
+    other = typed(start, {"adapter.kind": "dora", "adapter.rank": 4}).undone(["adapter.kind"])
+    assert other.value("adapter.kind") == "lora" and other.own() == ["adapter.rank"], "what both have stays"
     assert changed.undone(["no.such", "x", ""]) == changed
     chosen = start.picks(MODEL, "qwen3-0.6b")
     assert chosen.undone([MODEL]).value(MODEL) == BLANK["model"]["base"] and not chosen.undone([MODEL]).picked

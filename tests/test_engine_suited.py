@@ -184,6 +184,16 @@ def test_kept_data_that_does_not_suit_the_presets_method_is_told_with_the_way_ou
     assert problem.hint is not None and "DPO" in problem.hint.to("en") and "DPO" in problem.hint.to("zh")
 
 
+def test_what_was_kept_as_a_preset_is_no_change_and_the_data_stays_the_persons(engine: FakeEngine) -> None:
+    chosen = typed(suited.choose_data(engine, draft(engine), "wuxia-voice", "en"), {"optimization.epochs": 7.0})
+    saved = engine.save_preset("Mine", RunConfig.parse(chosen.values))
+    now = suited.now_kept(engine, chosen, saved.id)
+    assert now.own() == [] and now.preset == saved.id and now.value("optimization.epochs") == 7.0
+    assert suited.choose_preset(engine, now, "first-run").value(DATA) == "wuxia-voice"
+    other = suited.now_kept(engine, chosen, engine.save_preset("Other", RunConfig()).id)
+    assert other.picked == {} and other.value(DATA) == RunConfig().data.train, "a preset that was brought says its own"
+
+
 def test_only_what_a_person_changed_counts_as_changed(engine: FakeEngine) -> None:
     info = engine.data.add(Path("bakery.jsonl"))
     now = suited.choose_data(engine, draft(engine), info.id, "en")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from tests.test_ui_page import Asked
@@ -88,3 +89,12 @@ def test_of_a_download_whose_model_was_deleted_since_nothing_is_said(tmp_path: P
         is_gone(SimpleNamespace(result=result), models) for result in ({"model": "here"}, {"model": "not"}, {}, None)
     ]
     assert gone == [False, True, False, False]
+
+
+def test_a_tab_that_opens_takes_no_question_away(tmp_path: Path) -> None:
+    shell = build(FakeEngine(tmp_path)).shell
+    opened, _, outputs = shell.shared["model.opened"]
+    made = opened("qwen3-0.6b", "", Asked())
+    places = [place for place, one in enumerate(outputs) if one.elem_id == "model-delete-question"]
+    assert len(places) == 1 and made[places[0]] == gr.skip() and len(made) == len(outputs)
+    assert all(value != gr.skip() for value in made[:2])

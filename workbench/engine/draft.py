@@ -111,11 +111,21 @@ class Draft:
                 continue
             picked.pop(path, None)
             if name == "kind":
-                values[section] = dict(self.filled.get(section, {}))
-            elif values[section].get("kind") == self.values[section].get("kind"):
-                filled = self._filled_in(section)
-                values[section][name] = filled.get(name)
+                values[section] = self._as_filled(section)
+            elif name in values[section]:  # else it went with its variant
+                stays = values[section].get("kind") == self.values[section].get("kind")
+                values[section][name] = (self._filled_in(section) if stays else self.filled[section]).get(name)
         return replace(self, values=values, picked=picked)
+
+    def _as_filled(self, section: str) -> dict[str, Any]:
+        """A section with the variant that was filled in, and a person's own options as far as it has them, too."""
+        values, base = dict(self.filled.get(section, {})), family_at([section])
+        for path in self.own():
+            there, _, name = path.partition(".")
+            kinds = self.value(f"{section}.kind"), values.get("kind")
+            if there == section and base is not None and alike(base.of(kinds[0]), base.of(kinds[1]), name):
+                values[name] = self.value(path)
+        return values
 
     def settled(self, path: str, value: str) -> bool:
         """Whether the draft was filled in for this model or data set already."""

@@ -83,10 +83,12 @@ def preset_alone(engine: Session, preset_id: str) -> Draft:
 
 
 def now_kept(engine: Session, draft: Draft, preset_id: str) -> Draft:
-    """The draft after all of it was kept as a preset: nothing of it is a change any more."""
+    """The draft after all of it was kept as a preset: nothing of it is a change any more. Model and data that a person chose
+    are theirs as before."""
     preset = engine.preset(preset_id)
     values = preset.config().changed({"output.name": draft.value("output.name") or ""}).values()
-    return Draft(preset_id, values, values, sources=_sources(preset))
+    kept = Draft(preset_id, values, values, sources=_sources(preset))
+    return replace(kept, picked={path: name for path, name in draft.picked.items() if kept.value(path) == name})
 
 
 def choose_data(engine: Session, draft: Draft, dataset: str, lang: str) -> Draft:
@@ -101,9 +103,8 @@ def choose_data(engine: Session, draft: Draft, dataset: str, lang: str) -> Draft
         return draft
     model, kind, own = draft.value(MODEL), draft.filled["method"]["kind"], draft.own()
     if info.kind not in METHODS[draft.value(KIND)].data_kinds:
-        kind = (
-            method_for(info.kind) or kind
-        )  # where a person chose another one, it stays, and its field says what is wrong
+        # Filled in: where a person chose another one, that stays, and its field says what is wrong.
+        kind = method_for(info.kind) or kind
         preset = _preset_for(engine, kind, model, dataset, lang) or preset
     elif preset is not None:
         preset = _same_recipe(engine, preset, dataset)

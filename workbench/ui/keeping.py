@@ -60,7 +60,8 @@ class Keeper:
                 shell.text(_DELETE), size="sm", scale=0, min_width=140, visible=False, elem_id="model-delete"
             )
         self._sure = confirm(shell, self._ask, _SURE, "model-delete")
-        self.outputs = [self._ask, self._sure.row]
+        self.question = self._sure.row
+        self.outputs = [self._ask, self.question]
 
     def shown(self, info: Any) -> list[Any]:
         """What the outputs show for the chosen model; nothing can be deleted of one that ships or belongs to a run."""

@@ -69,7 +69,15 @@ def build(shell: Shell) -> None:
     shell.on_load(show, chosen, outputs)
     shell.model.change(shell.safe(show), chosen, outputs, **QUIET)
     again.click(shell.safe(show), chosen, outputs, **QUIET)
-    shell.shared["model.show"] = (show, chosen, outputs)
+    question = outputs.index(keeper.question)
+
+    def opened(model_id: str, visitor: Any, request: gr.Request) -> Any:
+        """The same, but for a question that was asked before this answer came: a click can be quicker than the tab."""
+        made = show(model_id, visitor, request)
+        made[question] = gr.skip()
+        return made
+
+    shell.shared["model.opened"] = (opened, chosen, outputs)
     keeper.bind(show, [choice, shell.form], outputs)
     choice.input(lambda chosen: chosen, choice, shell.model, **QUIET)
 
@@ -86,7 +94,7 @@ def build(shell: Shell) -> None:
 
 def bind(shell: Shell) -> None:
     """Show anew what fits when the tab is opened: the way of training may be another one by now."""
-    on_open(shell, ID, *shell.shared["model.show"])
+    on_open(shell, ID, *shell.shared["model.opened"])
 
 
 def _chosen(models: Sequence[Any], model_id: str) -> Any:
