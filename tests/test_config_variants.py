@@ -130,7 +130,7 @@ from workbench.config.errors import Problem
 from workbench.config.text import same
 wrong = Problem(same("too small"), None, "method.rewards.1.weight")
 marks, now = form.mark([wrong], values, "en", {})
-assert list(now) == [str(index)] and "oo small" in now[str(index)] and not form.elsewhere([wrong], values), now
+assert list(now) == ["method-rewards"] and "oo small" in now["method-rewards"] and not form.elsewhere([wrong], values), now
 """
 
 

@@ -16,8 +16,9 @@ from workbench.config.presets import find_preset, list_presets
 from workbench.config.run import RunConfig, put
 from workbench.engine import Engine, suited
 from workbench.engine.draft import Draft, copied
+from workbench.engine.fitting import FITS, TOO_LARGE, MemoryFit, longest_row
 from workbench.engine.plan import kept_back, plan_steps, split_counts
-from workbench.engine.suggestions import EPOCHS, RATE, suggestions
+from workbench.engine.suggestions import ACCUMULATION, BATCH, EPOCHS, LENGTH, RATE, Subject, suggestions
 from workbench.engine.training import split
 
 STARTER = 3.8e6
@@ -26,7 +27,7 @@ STARTER = 3.8e6
 def rule(preset: str, rows: int, parameters: float = STARTER, **changes: Any) -> dict[str, float]:
     """What is suggested for a preset with other data, by path."""
     config = find_preset(preset).config().changed({"data.train": "mine", **changes})
-    return {one.path: one.value for one in suggestions(find_preset(preset).values, config, rows, parameters)}
+    return {one.path: one.value for one in suggestions(find_preset(preset).values, config, Subject(rows, parameters))}
 
 
 @pytest.mark.parametrize("name", ["owl", "lines", "reviews", "pairs"])
@@ -69,7 +70,7 @@ def test_rows_are_counted_as_they_are_split(rows: int, share: float) -> None:
 def test_the_reason_does_not_refute_what_it_is_given_for(rows: int) -> None:
     preset = find_preset("own-data")
     config = preset.config().changed({"data.train": "mine"})
-    for one in suggestions(preset.values, config, rows, STARTER):
+    for one in suggestions(preset.values, config, Subject(rows, STARTER)):
         steps = plan_steps(config.changed({one.path: one.value}), split_counts(config, rows)[0]).total
         english, chinese = one.why.to("en"), one.why.to("zh")
         assert f"{steps} steps" in english and f"{steps} 步" in chinese
@@ -85,7 +86,7 @@ def test_the_reason_speaks_of_what_the_method_teaches() -> None:
         ("own-pairs", "100 steps taught a preference", "偏好", "voice"),
     ):
         preset = find_preset(name)
-        found = suggestions(preset.values, preset.config().changed({"data.train": "mine"}), 36, STARTER)
+        found = suggestions(preset.values, preset.config().changed({"data.train": "mine"}), Subject(36, STARTER))
         why = next(one.why for one in found if one.path == EPOCHS)
         assert said in why.to("en") and zh in why.to("zh") and other not in why.to("en")
         assert ("口吻" in why.to("zh")) == (zh == "口吻")
@@ -96,7 +97,9 @@ def test_nothing_is_suggested_where_the_preset_fits() -> None:
     assert rule("own-data", 0) == {} == rule("own-data", 40, parameters=0), "of what nobody knows nothing is said"
     assert rule("own-data", 40, **{"adapter.kind": "none"}) == {}, "full tuning was not tried"
     first = find_preset("first-run")
-    assert suggestions(first.values, first.config(), 30, STARTER) == [], "it was made for this model and this data"
+    assert suggestions(first.values, first.config(), Subject(30, STARTER)) == [], (
+        "it was made for this model and this data"
+    )
     assert EPOCHS not in rule("own-data", 40, **{"optimization.max_steps": 20})
 
 
@@ -110,7 +113,7 @@ def test_larger_models_get_the_usual_rate_and_the_reason_says_that_it_was_not_tr
 ) -> None:
     made = find_preset(preset)
     config = made.config().changed({"model.base": "other", "data.train": "mine"})
-    found = suggestions(made.values, config, 40, parameters)
+    found = suggestions(made.values, config, Subject(40, parameters))
     assert [(one.path, one.value) for one in found] == ([(RATE, rate)] if rate else [])
     for one in found:
         assert "Not tried" in one.why.to("en") and "没有在这个模型上试过" in one.why.to("zh")
@@ -140,7 +143,7 @@ def test_the_reason_for_a_rate_holds_for_whatever_stood_there() -> None:
         for rate in (1e-5, 2e-4, 1e-2):
             changes = {"optimization.learning_rate": rate, "optimization.max_steps": 50}
             config = made.config().changed({"model.base": "starter", "data.train": "mine", **changes})
-            for one in suggestions(made.values, config, 300, STARTER):
+            for one in suggestions(made.values, config, Subject(300, STARTER)):
                 assert one.path == RATE and "our trial" in one.why.to("en") and "试过" in one.why.to("zh")
                 assert "times" not in one.why.to("en") and "倍" not in one.why.to("zh")
 
@@ -257,3 +260,92 @@ def test_a_file_of_ones_own_is_taken_as_it_is(home: Path, monkeypatch: pytest.Mo
     copy.write_text(find_preset("own-data").path.read_text(encoding="utf-8"), encoding="utf-8")
     config, told = submitted(home, monkeypatch, copy, f"data.train={home / 'owl.jsonl'}")
     assert (config.optimization.learning_rate, config.optimization.epochs) == (2e-3, 6.0) and "suggested" not in told
+
+
+# Length and batch
+
+
+def fits(room: int, bytes_of: Any = lambda config: 100 * config.optimization.batch_size) -> Any:
+    """A computer with so much memory, on which a run takes what its batch says."""
+
+    def fit(config: RunConfig) -> MemoryFit:
+        peak = bytes_of(config)
+        return MemoryFit(TOO_LARGE if peak > room else FITS, peak, room, {}, (), "CPU")
+
+    return fit
+
+
+def others(preset: str, subject: Subject, own: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
+    """What is suggested of length and batch, with the reasons' English and Chinese words."""
+    made = find_preset(preset)
+    config = made.config().changed({"data.train": "mine", **changes})
+    found = suggestions(made.values, config, subject, own)
+    assert all(one.why.to("en") and one.why.to("zh") for one in found)
+    return {one.path: (one.value, one.why.to("en")) for one in found if one.path not in (RATE, EPOCHS)}
+
+
+@pytest.mark.parametrize(
+    ("longest", "context", "vocabulary", "length"),
+    [(512, 0, 50_000, None), (513, 0, 50_000, 768), (1500, 0, 50_000, 1536), (1500, 1024, 50_000, 1024),
+     (9000, 40_960, 50_000, 4096), (300, 0, 1500, 768), (200, 0, 1500, None), (0, 0, 0, None), (90, 256, 50_000, 256)],
+)  # fmt: skip
+def test_a_row_that_would_be_cut_makes_the_length_longer_up_to_what_the_model_reads(
+    longest: int, context: int, vocabulary: int, length: int | None
+) -> None:
+    found = others("own-data", Subject(longest=longest, context=context, vocabulary=vocabulary))
+    assert {path: value for path, (value, _) in found.items()} == ({LENGTH: length} if length else {})
+    said = found.get(LENGTH, (0, ""))[1]
+    rows_are_cut = bool(length) and longest * (2.3 if vocabulary < 8192 else 1) > (length or 0)
+    assert ("what is longer is cut" in said) == rows_are_cut
+    assert others("own-data", Subject(longest=longest, context=context), own=(LENGTH,)) == {}, "a person's length stays"
+
+
+@pytest.mark.parametrize(
+    ("room", "batch", "accumulation"), [(800, None, None), (799, 4, 2), (399, 2, 4), (100, 1, 8), (99, None, None)]
+)
+def test_what_does_not_fit_is_read_in_smaller_batches_that_make_the_same_step(
+    room: int, batch: int | None, accumulation: int | None
+) -> None:
+    found = others("own-data", Subject(300, 6e8, fit=fits(room)))
+    assert {path: value for path, (value, _) in found.items()} == (
+        {BATCH: batch, ACCUMULATION: accumulation} if batch else {}
+    )
+    if batch:
+        assert f"{batch} at once take about" in found[BATCH][1]
+        assert f"{accumulation} batches of {batch}" in found[ACCUMULATION][1]
+
+
+def test_a_batch_of_a_persons_own_is_left_alone_and_decides_how_often_rows_are_read() -> None:
+    subject = Subject(40, STARTER, fit=fits(150))
+    for own in (BATCH, ACCUMULATION):
+        assert others("own-data", subject, own=(own,)) == {}
+    made = find_preset("own-data")
+    config = made.config().changed({"data.train": "mine", BATCH: 2})
+    found = {one.path: one.value for one in suggestions(made.values, config, Subject(40, STARTER), own=(BATCH,))}
+    assert found == {} and plan_steps(config, 36).total >= 100, "of batches of 2 the preset's epochs make enough steps"
+
+
+def test_the_smaller_batch_follows_from_the_longer_rows() -> None:
+    by_length = fits(8 * 512, lambda config: config.optimization.batch_size * config.data.max_length)
+    found = others("own-data", Subject(300, 6e8, longest=1000, fit=by_length))
+    assert {path: value for path, (value, _) in found.items()} == {LENGTH: 1024, BATCH: 4, ACCUMULATION: 2}
+
+
+def test_an_engine_knows_what_the_rules_ask_for(home: Path, tmp_path: Path) -> None:
+    engine = Engine(home)
+    rows = [{"prompt": f"Tell me about harbour {n}.", "completion": "The tide turns twice. " * n} for n in range(1, 90)]
+    file = tmp_path / "tides.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    made = engine.data.add(file, "Tides")
+    model = engine.models.list()[0]
+    known = suited.subject(engine, made, model)
+    assert known.rows == 89 and known.parameters == model.parameters > 0 and known.vocabulary > 0
+    assert 400 < known.longest < 600, "some 1960 characters"
+    draft = suited.choose_data(engine, suited.first_draft(engine, model.id, "", "en"), made.id, "en")
+    assert draft.value(LENGTH) == model.context or draft.value(LENGTH) >= known.longest
+    assert draft.who(LENGTH) in ("data", "model") and LENGTH in suited.reasons(engine, draft)
+    small = suited.subject(engine, made, model)
+    assert small.fit is not None and small.fit(RunConfig.parse(draft.values)).peak_bytes > 0
+    pairs = [{"prompt": [], "chosen": "x" * 400, "rejected": "y" * 4000}]
+    assert 900 < longest_row(pairs) < 1100 and longest_row([]) == 0
+    engine.close()

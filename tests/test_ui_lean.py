@@ -67,3 +67,29 @@ def test_what_is_on_or_unusual_stays() -> None:
     made = lean({"id": 1, "type": "html", "component_class_id": "0ab", "key": None, "props": props}, public=False)
     assert made["props"] == {"_selectable": True, "html_template": "<b>${value}</b>", "visible": False}
     assert made["component_class_id"] == "html" and "key" not in made
+
+
+def test_a_setting_is_one_component_and_a_section_one_more(page: Any) -> None:
+    config = page.get_config_file()
+    kinds = {one["id"]: one["type"] for one in config["components"]}
+    form = page.shell.shared["train.form"]
+    fields = {field.widget._id for field in form.fields}
+
+    def below(node: Any) -> Any:
+        yield node["id"]
+        for child in node.get("children") or ():
+            yield from below(child)
+
+    def nodes(node: Any) -> Any:
+        yield node
+        for child in node.get("children") or ():
+            yield from nodes(child)
+
+    sections = {section._id: n for n, section in enumerate(form.sections)}
+    drawn = {node["id"]: list(below(node)) for node in nodes(config["layout"]) if node["id"] in sections}
+    assert len(drawn) == len(sections)
+    for section, n in sections.items():
+        here = {field.widget._id for field in form.fields if field.section == n}
+        assert here <= set(drawn[section]) & fields
+        # The section, its grid, and the frame that Gradio puts around what is filled in.
+        assert sorted(kinds[one] for one in set(drawn[section]) - here) == ["accordion", "column", "form"]

@@ -132,6 +132,10 @@ class FakeEngine(FakeJobs, FakePresets):
         """One that can be used."""
         return next((info for info in self.data.list() if info.id == name and info.problem is None), None)
 
+    def longest_row(self, name: str) -> int:
+        """All are short."""
+        return 60
+
     def read(self, dataset_id: str) -> dict[str, Any]:
         """A data set without a model."""
         info = self.data.get(dataset_id)
@@ -163,8 +167,7 @@ class FakeEngine(FakeJobs, FakePresets):
         self.looked_at.append(dataset_id)
         if (held := self.unread.get(dataset_id)) is not None:
             held.wait(60)
-        rows = min(count, self.data.get(dataset_id).rows - start)
-        pairs = [PIRATE[(start + i) % len(PIRATE)] for i in range(max(rows, 0))]
+        pairs = [PIRATE[i % len(PIRATE)] for i in range(start, min(start + count, self.data.get(dataset_id).rows))]
         return [{"messages": _messages(question, answer)} for question, answer in pairs]
 
     def coloured(
@@ -384,9 +387,9 @@ class FakeEngine(FakeJobs, FakePresets):
             self._end(run, "completed")
 
     def _end(self, run: _Run, status: str, has_result: bool = True) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        losses = {"train_loss": 0.56, "eval_loss": 0.65} if has_result else {}
-        run.record = replace(run.record, status=status, finished=now, has_result=has_result, **losses)
+        now, losses = datetime.now(UTC), {"train_loss": 0.56, "eval_loss": 0.65} if has_result else {}
+        ended = {"status": status, "has_result": has_result, "finished": now.isoformat(timespec="seconds")}
+        run.record = replace(run.record, **ended, **losses)
         self._event(run, type="status", status=status)
         self._begin_next()
 

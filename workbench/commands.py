@@ -229,12 +229,12 @@ def _is_file(name: str) -> bool:
 def _with_suggestions(engine: Engine, preset: Preset, config: RunConfig, overrides: list[str], lang: str) -> RunConfig:
     """The config with what is suggested for this data and model in place of what only the preset says; told on stderr."""
     try:
-        rows = engine.data.load(config.data.train, allow_paths=True).info.usable
-        parameters = engine.models.resolve(config.model.base, allow_paths=True).parameters
+        data = engine.data.load(config.data.train, allow_paths=True).info
+        known = suited.subject(engine, data, engine.models.resolve(config.model.base, allow_paths=True))
     except WorkbenchError:
         return config  # `submit` says what is wrong, with everything else
     given = {word.partition("=")[0].strip() for word in overrides}
-    found = [one for one in suggestions(preset.values, config, rows, parameters) if one.path not in given]
+    found = suggestions(preset.values, config, known, given)
     for one in found:
         said = Text("{path}={value:g} is suggested, because {why}.", "建议 {path}={value:g}：{why}。")
         print(said.with_(path=one.path, value=one.value, why=one.why).to(lang), file=sys.stderr)

@@ -55,11 +55,11 @@ class Measured:
 
 def config_of(one: SmallSet, seed: int, *, suggested: bool) -> RunConfig:
     """The run as the workbench has it for a set of one's own, with the preset's rate and epochs or with the suggested ones."""
-    from workbench.engine.suggestions import suggestions
+    from workbench.engine.suggestions import Subject, suggestions
 
     preset = find_preset("own-pairs" if one.method == "dpo" else "own-data")
     config = preset.config().changed({"data.train": one.name, "optimization.seed": seed})
-    found = suggestions(preset.values, config, len(one.rows), PARAMETERS) if suggested else []
+    found = suggestions(preset.values, config, Subject(len(one.rows), PARAMETERS)) if suggested else []
     return config.changed({each.path: each.value for each in found})
 
 

@@ -18,12 +18,13 @@ from workbench.config.text import Text
 from workbench.config.versions import migrated
 
 MODEL, DATA, KIND = "model.base", "data.train", "method.kind"
-DEFAULT, PRESET, FOR_MODEL, FOR_DATA, PERSON = "default", "preset", "model", "data", "person"
+DEFAULT, PRESET, FOR_MODEL, FOR_DATA, FOR_MACHINE, PERSON = "default", "preset", "model", "data", "machine", "person"
 SOURCES = {
     DEFAULT: Text("usual", "默认"),
     PRESET: Text("from the preset", "来自预设"),
     FOR_MODEL: Text("fitted to the model", "按模型调整"),
     FOR_DATA: Text("fitted to the data", "按数据调整"),
+    FOR_MACHINE: Text("fitted to this computer", "按这台电脑调整"),
     PERSON: Text("set by you", "你设置的"),
 }
 """Who set a value, in words."""

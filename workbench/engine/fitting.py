@@ -138,6 +138,18 @@ def tokens_of_rows(config: RunConfig, examples: Sequence[dict[str, Any]]) -> int
     return max(1, int((longest + (rows - 1) * mean) / rows))
 
 
+def longest_row(examples: Sequence[dict[str, Any]]) -> int:
+    """Tokens of the longest of the first rows, guessed from characters; of a pair, of its question with the longer answer."""
+    ends = ("chosen", "rejected")
+    counts = [
+        max(text_tokens({name: value for name, value in row.items() if name != left_out}) for left_out in ends)
+        if all(name in row for name in ends)
+        else text_tokens(row)
+        for row in examples[:SAMPLE_ROWS]
+    ]
+    return round(max(counts, default=0))
+
+
 def text_tokens(row: dict[str, Any]) -> float:
     """Tokens of a row, guessed from its characters: about four a token, one for a Chinese character."""
     text = json.dumps(row, ensure_ascii=False)

@@ -13,7 +13,7 @@ from workbench.config.text import Text
 from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.engine import checks, findings, takeaway, views
 from workbench.engine.board import Board
-from workbench.engine.fitting import USUAL_ROW, MemoryFit, memory_fit, shape_of_folder, this_machine
+from workbench.engine.fitting import USUAL_ROW, MemoryFit, longest_row, memory_fit, shape_of_folder, this_machine
 from workbench.engine.hardware import has_card, memory
 from workbench.engine.jobs.measure import latest
 from workbench.engine.keeping import Keep, keep
@@ -84,6 +84,13 @@ class Looking:
             with contextlib.suppress(WorkbenchError):
                 found = self.data.load(name, allow_paths=True).info
         return found if found is not None and found.problem is None else None
+
+    def longest_row(self, name: str) -> int:
+        """Tokens of a data set's longest row, guessed from its characters; 0 where it can't be read."""
+        try:
+            return longest_row(self.data.load(name, allow_paths=self.allow_paths).examples)
+        except WorkbenchError:
+            return 0
 
     def read(self, dataset_id: str) -> dict[str, Any]:
         """A data set as it was read, without any model: what it is, its columns and their use, its problems."""

@@ -210,6 +210,9 @@ class Session(Protocol):
     def dataset(self, name: str) -> DatasetInfo | None:
         """What is known of a data set that can be used, also of a file where one may be named; else None."""
 
+    def longest_row(self, name: str) -> int:
+        """Tokens of a data set's longest row, guessed from its characters; 0 where it can't be read."""
+
     def read(self, dataset_id: str) -> dict[str, Any]:
         """A data set as it was read, without any model: what it is, its columns and their use, its problems."""
 

@@ -1,9 +1,10 @@
-"""How long and how fast a run should learn where its preset cannot know it: the rule, and where each number is from.
+"""How long, how fast and how much at once a run should learn where its preset cannot know it: rules, and where each number is from.
 
-A preset's rate and epochs were chosen for the model and the data that it names. For others the workbench fills in what this
-file suggests, and says why; what a person set stays. Page (`engine/suited.py`) and command line (`commands.py`) use the same rule.
+A preset's values were chosen for the model and the data that it names, and for a computer with enough memory. For others the
+workbench fills in what this file suggests, and says why; what a person set stays. Page (`engine/suited.py`) and command line
+(`commands.py`) use the same rules.
 
-The rule has two halves. For models of the starter's size it comes from a trial of our own, which
+The rule of rate and epochs has two halves. For models of the starter's size it comes from a trial of our own, which
 `python -m tests.benchmarks.small_sets` repeats. For larger ones it is where their papers and documentation begin, it was not
 tried here, and its sentence says so.
 """
@@ -11,16 +12,20 @@ tried here, and its sentence says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.config.run import RunConfig
-from workbench.config.text import Text
-from workbench.engine.draft import FOR_DATA, FOR_MODEL
+from workbench.config.text import Text, size
+from workbench.engine.draft import FOR_DATA, FOR_MACHINE, FOR_MODEL
+from workbench.engine.fitting import TOO_LARGE, MemoryFit
 from workbench.engine.plan import split_counts, steps_per_epoch
 
-RATE, EPOCHS = "optimization.learning_rate", "optimization.epochs"
+RATE, EPOCHS, LENGTH = "optimization.learning_rate", "optimization.epochs", "data.max_length"
+BATCH, ACCUMULATION = "optimization.batch_size", "optimization.accumulation"
+PATHS = (LENGTH, BATCH, ACCUMULATION, RATE, EPOCHS)
+"""All settings that are suggested."""
 
 # The trial: the starter (3.8 million parameters), LoRA of rank 16 on all linear layers, batches of 8, a rate that falls
 # linearly; sets of 32 to 48 rows of four kinds (a voice, a format, a task, pairs), with unseen questions, and how many of
@@ -39,6 +44,34 @@ LORA_RATE, LARGE_LORA_RATE, LARGE = 2e-4, 1e-4, 13e9
 # Preferences overshoot at such rates: Tunstall et al. 2023 (arXiv:2310.16944) take 5e-7 for a whole model; an adapter wants
 # ten to twenty times the rate of a whole model.
 DPO_RATE = 1e-5
+
+# A row that is cut at its end is learned without its end, and so without the end token. The tokens of a row are guessed from its
+# characters (`fitting.text_tokens`). For the starter, with its small vocabulary, four sets of real data had 1.6 to 2.3 times as
+# many (a row of 756 guessed had 1305; 471: 756; 4061: 9303; 74: 134), and its own three sets 0.9 to 1.0 times.
+SMALL_VOCABULARY, SMALL_VOCABULARY_TOKENS = 8192, 2.3
+LENGTH_STEP = 256  # lengths are multiples of it
+# Longer rows want a decision: at 4096 tokens a model of a billion parameters needs some 8 GB for one row's activations.
+LONGEST = 4096
+
+_LONGER = Text(
+    "the longest row has some {longest} tokens, and of one with more than {before} the end would be cut, which would then not be "
+    "learned",
+    "最长的样本约 {longest} 个词元；超过 {before} 个的会被截断，结尾就学不到",
+)
+_LONGER_NOT_ALL = Text(
+    "the longest row has some {longest} tokens; longer than this, rows take very much memory, and this model or the workbench "
+    "stops here: what is longer is cut",
+    "最长的样本约 {longest} 个词元；再长会占用非常多的内存，也可能超出模型的上限，所以到这里为止，更长的会被截断",
+)
+_READS_AT_MOST = Text("this model reads no more than {context} tokens", "这个模型最多读 {context} 个词元")
+_SMALLER_BATCH = Text(
+    "{before} rows at once would take about {need} of memory, and this computer has {room}; {rows} at once take about {less}",
+    "一次 {before} 条样本约需 {need} 内存，这台电脑只有 {room}；一次 {rows} 条约需 {less}",
+)
+_SAME_STEP = Text(
+    "fewer rows fit in memory at once; {times} batches of {rows} make the same step as the {before} rows before",
+    "内存一次放不下那么多样本；{times} 批、每批 {rows} 条合成一步，与原来的 {before} 条效果相同",
+)
 
 _SMALL_EPOCHS = Text(
     "{rows} rows to learn are few, and this makes {steps} steps of them; with 60 and fewer, a voice was not yet learned in "
@@ -83,18 +116,91 @@ class Suggestion:
     source: str
 
 
-def suggestions(preset: Mapping[str, Any], config: RunConfig, rows: int, parameters: float) -> list[Suggestion]:
+@dataclass(frozen=True)
+class Subject:
+    """What is known of a run's data, model and computer; 0 or None where nobody knows.
+
+    Attributes:
+        rows: usable rows of the data.
+        parameters: of the base model.
+        longest: tokens of the longest row, guessed from its characters.
+        context: tokens that the model reads at most.
+        vocabulary: tokens that it knows.
+        fit: how a run of these settings suits the memory of this computer.
+    """
+
+    rows: int = 0
+    parameters: float = 0
+    longest: int = 0
+    context: int = 0
+    vocabulary: int = 0
+    fit: Callable[[RunConfig], MemoryFit] | None = None
+
+
+def suggestions(
+    preset: Mapping[str, Any], config: RunConfig, subject: Subject, own: Collection[str] = ()
+) -> list[Suggestion]:
     """What to fill in instead of what the preset says; nothing where its own values fit.
 
     Args:
         preset: the values that the preset holds, for which model and which data it was made.
         config: the run as it stands.
-        rows: usable rows of the data; 0 when nobody knows.
-        parameters: of the base model; 0 when nobody knows.
+        subject: what it learns from and with.
+        own: paths that a person set; what follows from them does, they themselves stay.
     """
     named = {name: dict(preset.get(name) or {}) for name in ("model", "data")}
     other_model = config.model.base != named["model"].get("base", config.model.base)
     other_data = config.data.train != named["data"].get("train")
+    found: list[Suggestion] = []
+    settled = config
+    rules: list[Callable[[RunConfig], list[Suggestion]]] = [
+        lambda config: _length(config, subject) if (other_model or other_data) and LENGTH not in own else [],
+        lambda config: _batch(config, subject) if not {BATCH, ACCUMULATION} & {*own} else [],
+        lambda config: _course(config, subject, other_model, other_data),
+    ]
+    for (
+        rule
+    ) in rules:  # how often rows are read follows from how many are read at once, and that from how long they are
+        made = [one for one in rule(settled) if one.path not in own]
+        settled = settled.changed({one.path: one.value for one in made})
+        found += made
+    return found
+
+
+def _length(config: RunConfig, subject: Subject) -> list[Suggestion]:
+    """Long enough for the longest row, and no longer than the model reads."""
+    stands, most = config.data.max_length, subject.context or LONGEST
+    if stands > most and subject.context:
+        return [Suggestion(LENGTH, subject.context, _READS_AT_MOST.with_(context=subject.context), FOR_MODEL)]
+    small = 0 < subject.vocabulary < SMALL_VOCABULARY
+    longest = round(subject.longest * (SMALL_VOCABULARY_TOKENS if small else 1.0))
+    wanted = math.ceil(longest / LENGTH_STEP) * LENGTH_STEP
+    value = min(wanted, most, LONGEST)
+    if value <= stands:
+        return []
+    why = _LONGER if value >= longest else _LONGER_NOT_ALL
+    return [Suggestion(LENGTH, value, why.with_(longest=longest, before=stands), FOR_DATA)]
+
+
+def _batch(config: RunConfig, subject: Subject) -> list[Suggestion]:
+    """As many rows at once as fit, in as many batches as make the same step; nothing where one row alone does not fit."""
+    rows, before = config.optimization.batch_size, config.optimization.batch_size
+    first = found = subject.fit(config) if subject.fit is not None and rows > 1 else None
+    while found is not None and found.kind == TOO_LARGE and rows > 1:
+        rows //= 2
+        found = subject.fit(config.changed({BATCH: rows})) if subject.fit is not None else None
+    if first is None or found is None or rows == before or found.kind == TOO_LARGE:
+        return []
+    times = math.ceil(before * config.optimization.accumulation / rows)
+    said = {"before": before, "rows": rows, "need": size(first.peak_bytes), "room": size(first.available_bytes)}
+    smaller = _SMALLER_BATCH.with_(less=size(found.peak_bytes), **said)
+    same = _SAME_STEP.with_(times=times, rows=rows, before=before * config.optimization.accumulation)
+    return [Suggestion(BATCH, rows, smaller, FOR_MACHINE), Suggestion(ACCUMULATION, times, same, FOR_MACHINE)]
+
+
+def _course(config: RunConfig, subject: Subject, other_model: bool, other_data: bool) -> list[Suggestion]:
+    """How fast, and how often each row is read."""
+    parameters = subject.parameters
     if not parameters or config.adapter.whole or not (other_model or other_data):
         return []
     if parameters > TRIED_UP_TO:
@@ -102,7 +208,7 @@ def suggestions(preset: Mapping[str, Any], config: RunConfig, rows: int, paramet
     if not _tried(config):
         return []
     found = [Suggestion(RATE, STARTER_RATE, _STARTER_RATE, FOR_MODEL)] if other_model else []
-    found += _enough_steps(config, split_counts(config, rows)[0])
+    found += _enough_steps(config, split_counts(config, subject.rows)[0])
     stands = {RATE: config.optimization.learning_rate, EPOCHS: config.optimization.epochs}
     return [one for one in found if one.value != stands[one.path]]
 

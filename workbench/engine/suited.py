@@ -7,19 +7,23 @@ People choose preset, model and data in any order and expect the rest to fit. Wh
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.fields import value_at
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
 from workbench.config.text import Text, count_chinese, listed, same
 from workbench.data.formats import KIND_NAMES, READ_OTHERWISE
+from workbench.data.sets import DatasetInfo
 from workbench.engine.draft import DATA, FOR_DATA, KIND, MODEL, PERSON, PRESET, Draft, Nested
+from workbench.engine.fitting import USUAL_ROW, MemoryFit, shape_of_folder
 from workbench.engine.session import Session
-from workbench.engine.suggestions import EPOCHS, RATE, Suggestion, suggestions
+from workbench.engine.suggestions import PATHS, Subject, Suggestion, suggestions
 from workbench.methods import METHODS
+from workbench.models.catalog import ModelInfo
 
 QUESTIONS = 3
 LONGEST_QUESTION = 200  # characters; a longer one is no question that people compare answers to
@@ -155,10 +159,10 @@ def suggested(engine: Session, draft: Draft) -> list[Suggestion]:
     preset = _preset(engine, draft.preset)
     if preset is None:
         return []
-    base = preset.config()
-    values = {RATE: base.optimization.learning_rate, EPOCHS: base.optimization.epochs}
+    base, own = preset.config().values(), draft.own()
+    values = {path: value_at(base, path) for path in PATHS if path not in own}
     with contextlib.suppress(WorkbenchError):  # a value that is wrong is told at its field
-        found = _suggestions(engine, preset, RunConfig.parse(draft.values).changed(values))
+        found = _suggestions(engine, preset, RunConfig.parse(draft.values).changed(values), own)
         return [one for one in found if draft.value(one.path) == one.value]
     return []
 
@@ -255,11 +259,9 @@ def _filled(
         put(filled, "output.name", here.output.name if here else "")
         sources |= {"evaluation.questions": FOR_DATA, "output.name": FOR_DATA}
     config = RunConfig.parse(filled)
-    given = {
-        path: value for path, value in (own or {}).items() if path.startswith(_COUNTS) and path not in (RATE, EPOCHS)
-    }
+    given = {path: value for path, value in (own or {}).items() if path.startswith(_COUNTS)}
     with contextlib.suppress(WorkbenchError):  # a value that is wrong is told at its field
-        found = _suggestions(engine, preset, config.changed(given))
+        found = _suggestions(engine, preset, config.changed(given), given)
         config = config.changed({one.path: one.value for one in found})
         sources |= {one.path: one.source for one in found}
     return config.values(), sources
@@ -271,8 +273,8 @@ def _sources(preset: Preset) -> dict[str, str]:
     return {f"{section}.{name}": PRESET for section, inner in inside.items() for name in inner}
 
 
-def _suggestions(engine: Session, preset: Preset, config: RunConfig) -> list[Suggestion]:
-    """What the rule suggests for this run, for its data and its model as they are listed."""
+def _suggestions(engine: Session, preset: Preset, config: RunConfig, own: Collection[str]) -> list[Suggestion]:
+    """What the rules suggest for this run, for its data and its model as they are listed."""
     data = engine.dataset(config.data.train)
     if data is None or data.kind not in METHODS[config.method.kind].data_kinds:
         return []
@@ -280,7 +282,18 @@ def _suggestions(engine: Session, preset: Preset, config: RunConfig) -> list[Sug
         model = engine.models.resolve(config.model.base)
     except WorkbenchError:  # what is wrong is told at its field
         return []
-    return suggestions(preset.values, config, data.usable or data.rows, model.parameters)
+    return suggestions(preset.values, config, subject(engine, data, model), own)
+
+
+def subject(engine: Session, data: DatasetInfo, model: ModelInfo) -> Subject:
+    """What is known of this data, of this model, and of this computer's memory."""
+    longest = engine.longest_row(data.id)
+    shape = shape_of_folder(model.folder, model.parameters)
+
+    def fit(config: RunConfig) -> MemoryFit:
+        return engine.memory_fit(config, shape, min(longest or USUAL_ROW, config.data.max_length))
+
+    return Subject(data.usable or data.rows, model.parameters, longest, model.context, shape.vocabulary, fit)
 
 
 def _preset(engine: Session, preset_id: str) -> Preset | None:

@@ -152,7 +152,7 @@ class DraftForm:
     def _named(self, draft: Draft) -> list[tuple[str, Setting]]:
         """The settings that count, by the ids of their fields."""
         fields = [field for field in self.form.fields if field.setting.applies(draft.values)]
-        return [(field.widget.elem_id.removeprefix("field-"), field.setting) for field in fields]
+        return [(field.name, field.setting) for field in fields]
 
     def _values(self, nested: dict[str, Any], lang: str, there: Sequence[Any] = ()) -> list[Any]:
         """Values for all widgets; those chosen by name get the names that there are now."""

@@ -21,8 +21,8 @@ from workbench.config.presets import read_yaml
 from workbench.config.reading import LARGEST
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, same
-from workbench.ui import html
-from workbench.ui.shell import QUIET, Shell, made_html
+from workbench.ui.marks import Marks
+from workbench.ui.shell import QUIET, Shell
 
 KIND = "method.kind"
 BY_NAME = ("model.base", "data.train", "data.eval")  # chosen from what there is, by id
@@ -52,12 +52,12 @@ FOCUS = """  const lead = field => {
 
 @dataclass
 class Field:
-    """A setting on the page: its widget, the place for its problem, and the column around both."""
+    """A setting on the page, and its widget."""
 
     setting: Setting
+    name: str
+    """Of the field in the ids of the page (`field-<name>`)."""
     widget: Any
-    slot: gr.HTML
-    column: gr.Column
     section: int | None
     """Index of the accordion around it; None for what is always shown."""
 
@@ -70,7 +70,7 @@ class Form:
         self.fields: list[Field] = []
         self.sections: list[gr.Accordion] = []
         self.titles: list[Text] = []  # of the sections
-        self._around: list[gr.Column] = []  # the sections
+        self.marks = Marks()
         self._settings = list(knobs(RunConfig))
         self._defaults = RunConfig().values()
 
@@ -96,22 +96,18 @@ class Form:
                         self._add(setting, section=len(self.sections) - 1)
 
     def _accordion(self, name: str, title: Text, settings: Sequence[Setting]) -> gr.Accordion:
-        with gr.Column(visible=self._any(settings, self._defaults), elem_classes="own") as around:
-            made = gr.Accordion(self.shell.text(title), open=False, elem_id=f"fold-{name}", elem_classes="section")
-        self._around.append(around)
+        shown = self._any(settings, self._defaults)
+        made = gr.Accordion(
+            self.shell.text(title), open=False, visible=shown, elem_id=f"fold-{name}", elem_classes="section"
+        )
         self.sections.append(made)
         self.titles.append(title)
         return made
 
     def _add(self, setting: Setting, section: int | None = None) -> None:
-        wide = " wide" if setting.kind in ("texts", "rows") else ""
-        shown = setting.applies(self._defaults)
-        with gr.Column(elem_classes=f"field{wide}", min_width=0, visible=shown) as column:
-            twins = sum(field.setting.path == setting.path for field in self.fields)  # of other variants
-            name = slug(setting.path) + (f"-{setting.when[0].values[0]}" if twins else "")
-            widget = self._widget(setting, name)
-            slot = made_html(visible=False, elem_id=f"problem-{name}")
-        self.fields.append(Field(setting, widget, slot, column, section))
+        twins = sum(field.setting.path == setting.path for field in self.fields)  # of other variants
+        name = slug(setting.path) + (f"-{setting.when[0].values[0]}" if twins else "")
+        self.fields.append(Field(setting, name, self._widget(setting, name), section))
 
     # -- what depends on other values -----------------------------------------------------------------------------------
 
@@ -123,13 +119,13 @@ class Form:
 
         def follow(*values: Any) -> Any:
             nested = self.beside(values)
-            updates = [gr.Column(visible=field.setting.applies(nested)) for field in depend]
-            updates += [gr.Column(visible=self._any(inside[n], nested)) for n in folds]
+            updates = [gr.update(visible=field.setting.applies(nested)) for field in depend]
+            updates += [gr.update(visible=self._any(inside[n], nested)) for n in folds]
             return updates if len(updates) != 1 else updates[0]
 
         if depend:
-            given, outputs = [field.widget for field in self.deciding], [f.column for f in depend]
-            outputs += [self._around[n] for n in folds]
+            given, outputs = [field.widget for field in self.deciding], [field.widget for field in depend]
+            outputs += [self.sections[n] for n in folds]
             gr.on([one.change for one in given], self.shell.safe(follow), given, outputs, **QUIET)
 
     @property
@@ -154,6 +150,8 @@ class Form:
             "label": text(label),
             "info": text(_help(setting)),
             "elem_id": f"field-{name}",
+            "elem_classes": ["field", "wide"] if setting.kind in ("texts", "rows") else ["field"],
+            "visible": setting.applies(self._defaults),
             "interactive": True,
         }
         value = show_value(setting, setting.default)
@@ -211,8 +209,8 @@ class Form:
 
     @property
     def slots(self) -> list[Any]:
-        """The places for problems, one a field, then the accordions that may have to open."""
-        return [*(field.slot for field in self.fields), *self.sections]
+        """What `mark` updates: the sentences at the fields, then the sections that may have to open."""
+        return [self.marks.said, *self.sections]
 
     def mark(
         self,
@@ -222,25 +220,19 @@ class Form:
         shown: dict[str, str],
         reveal: bool = False,
     ) -> tuple[list[Any], dict]:
-        """Updates for `slots`, and what is shown now (field's id to sentence); what did not change is skipped.
+        """Updates for `slots`, and what is shown now (field's name to sentence); what did not change is skipped.
 
         A section opens when something in it becomes wrong; with `reveal` also one that was closed again.
         """
         now: dict[str, str] = {}
-        for index, field in enumerate(self.fields):
+        opened: set[int | None] = set()
+        for field in self.fields:
             if field.setting.applies(nested):
                 here = [problem for problem in problems if _is_of(problem, field)]
                 if here:
-                    now[str(index)] = ("" if lang == "zh" else " ").join(sentence(problem, lang) for problem in here)
-        updates: list[Any] = []
-        for index in range(len(self.fields)):
-            said = now.get(str(index), "")
-            if said == shown.get(str(index), ""):
-                updates.append(gr.skip())
-            else:
-                made = html.Markup(f'<div class="problem" role="alert">{html.esc(said)}</div>')
-                updates.append(gr.update(value=made if said else "", visible=bool(said)))
-        opened = {self.fields[int(index)].section for index in (now.keys() if reveal else now.keys() - shown.keys())}
+                    now[field.name] = ("" if lang == "zh" else " ").join(sentence(problem, lang) for problem in here)
+                    opened |= {field.section} if reveal or field.name not in shown else set()
+        updates: list[Any] = [gr.skip() if now == shown else self.marks.value(now)]
         updates += [gr.update(open=True) if i in opened else gr.skip() for i in range(len(self.sections))]
         return updates, now
 
