@@ -133,8 +133,7 @@ class FakeEngine(FakeJobs, FakePresets):
         return next((info for info in self.data.list() if info.id == name and info.problem is None), None)
 
     def longest_row(self, name: str) -> int:
-        """All are short."""
-        return 60
+        return 60  # all are short
 
     def read(self, dataset_id: str) -> dict[str, Any]:
         """A data set without a model."""
