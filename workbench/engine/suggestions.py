@@ -58,10 +58,13 @@ _LONGER = Text(
     "learned",
     "最长的样本约 {longest} 个词元；超过 {before} 个的会被截断，结尾就学不到",
 )
-_LONGER_NOT_ALL = Text(
-    "the longest row has some {longest} tokens; longer than this, rows take very much memory, and this model or the workbench "
-    "stops here: what is longer is cut",
-    "最长的样本约 {longest} 个词元；再长会占用非常多的内存，也可能超出模型的上限，所以到这里为止，更长的会被截断",
+_LONGER_THAN_READ = Text(
+    "the longest row has some {longest} tokens, and this model reads no more than {most}: what is longer is cut",
+    "最长的样本约 {longest} 个词元，而这个模型最多读 {most} 个：更长的会被截断",
+)
+_LONGER_THAN_FITS = Text(
+    "the longest row has some {longest} tokens; with more than {most} a row takes very much memory: what is longer is cut",
+    "最长的样本约 {longest} 个词元；超过 {most} 个会占用非常多的内存：更长的会被截断",
 )
 _READS_AT_MOST = Text("this model reads no more than {context} tokens", "这个模型最多读 {context} 个词元")
 _SMALLER_BATCH = Text(
@@ -178,8 +181,8 @@ def _length(config: RunConfig, subject: Subject) -> list[Suggestion]:
     value = min(wanted, most, LONGEST)
     if value <= stands:
         return []
-    why = _LONGER if value >= longest else _LONGER_NOT_ALL
-    return [Suggestion(LENGTH, value, why.with_(longest=longest, before=stands), FOR_DATA)]
+    why = _LONGER if value >= longest else _LONGER_THAN_READ if value == subject.context else _LONGER_THAN_FITS
+    return [Suggestion(LENGTH, value, why.with_(longest=longest, before=stands, most=value), FOR_DATA)]
 
 
 def _batch(config: RunConfig, subject: Subject) -> list[Suggestion]:
