@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.tiny_models import make_tokenizer
 from workbench.config.run import RunConfig
+from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
 
@@ -80,6 +81,7 @@ def make_parts(folder: Path, train: list[dict[str, Any]], model: Any = None, **c
     kind = {"method.kind": given.pop("method.kind")} if "method.kind" in given else {}
     config = RunConfig().changed({**kind, **defaults, **given})
     make_tokenizer(folder / "tokenizer")
+    usual = "text" if train and [*train[0]] == ["text"] else METHODS[config.method.kind].data_kinds[0]
     plan = SimpleNamespace(total=steps, log_every=1, evaluate_every=steps, save_every=1000)
     return Parts(
         config=config,
@@ -96,6 +98,7 @@ def make_parts(folder: Path, train: list[dict[str, Any]], model: Any = None, **c
             evaluates=bool(evaluation),
         ),
         peft_config=adapter_config(config),
+        kinds=(usual, usual),
     )
 
 

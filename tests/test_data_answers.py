@@ -43,7 +43,7 @@ def test_what_is_learned_is_what_the_templates_own_rules_say(name):
 def test_the_rows_of_a_block_are_encoded_as_each_one_alone(name):
     tokenizer = tokenizer_for(ZOO[name].template, ZOO[name].eos)
     talks = [talk_of(random.Random(seed)) for seed in range(20)]
-    many = encode_many(tokenizer, [{"messages": talk} for talk in talks])
+    many = encode_many(tokenizer, "chat", [{"messages": talk} for talk in talks])
     assert many == [encode_chat(tokenizer, talk) for talk in talks]
 
 

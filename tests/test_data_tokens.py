@@ -176,7 +176,7 @@ def test_statistics_count_learned_cut_and_dropped_rows(make):
     short = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     lost = [{"role": "user", "content": "q" * 200}, {"role": "assistant", "content": "a"}]
     whole = encode_chat(tokenizer, lost)
-    stats = statistics(encode_many(tokenizer, [{"messages": short}, {"messages": lost}], max_length=64))
+    stats = statistics(encode_many(tokenizer, "chat", [{"messages": short}, {"messages": lost}], max_length=64))
     first = encode_chat(tokenizer, short)
     assert (stats.rows, stats.cut, stats.dropped, stats.longest) == (2, 1, 1, len(whole.input_ids))
     assert (stats.tokens, stats.learned_tokens) == (len(first.input_ids), 2)
@@ -230,7 +230,7 @@ def test_a_refused_row_is_named_by_its_number_in_its_own_file(make):
     rows[2:9], rows[250] = [None] * 7, TALK
     mine = loaded_set(rows, "mine.jsonl")
     kept = mine.examples[::-1][:200]  # shuffled, and a part kept back
-    refusal = refusal_of(encode_many, tokenizer, kept)
+    refusal = refusal_of(encode_many, tokenizer, "chat", kept)
     assert refusal.row is None and "row" not in refusal.to("en") and refusal.example is mine.examples[243]
     named = refusal.in_file(other, None, mine)
     assert named.row == 251 and "Row 251 of mine.jsonl" in named.to("en")
@@ -245,7 +245,8 @@ def test_a_refused_row_of_any_kind_is_known(make, kind):
         good = {"prompt": TALK[1:2], **({"completion": [TALK[2]], "label": True} if kind == "completion" else {})}
     bad = {**good, "prompt": TALK[:2]}
     tokenizer = make(NO_SYSTEM + PLAIN)
-    assert refusal_of(encode_many, tokenizer, [good] * 130 + [bad, good]).example is bad
+    named = {"chosen": "preference", "completion": "feedback", "prompt": "prompts"}[kind]
+    assert refusal_of(encode_many, tokenizer, named, [good] * 130 + [bad, good]).example is bad
     assert refusal_of(colour_example, tokenizer, bad).example is bad
 
 
@@ -253,7 +254,7 @@ def test_a_row_that_is_refused_only_up_to_an_answer_is_known(make):
     # Renders the whole, and cannot render a conversation that ends with its first question.
     tokenizer = make("{% if messages|length == 1 %}{{ raise_exception('too short') }}{% endif %}" + THINKING)
     fine, bad = {"messages": TALK[:3]}, {"messages": TALK[1:]}
-    assert refusal_of(encode_many, tokenizer, [fine, fine, bad, fine]).example is bad
+    assert refusal_of(encode_many, tokenizer, "chat", [fine, fine, bad, fine]).example is bad
 
 
 def test_who_asks_with_a_system_prompt_is_told_to_clear_it(make):
@@ -281,7 +282,9 @@ def test_many_rows_are_the_same_as_single_ones_and_report_progress(make):
     tokenizer = make(PLAIN)
     examples = [{"messages": [{**TALK[1], "content": f"q {n}"}, TALK[2]]} for n in range(300)]
     seen = []
-    many = encode_many(tokenizer, examples, max_length=30, progress=lambda done, total: seen.append((done, total)))
+    many = encode_many(
+        tokenizer, "chat", examples, max_length=30, progress=lambda done, total: seen.append((done, total))
+    )
     assert many == [encode_chat(tokenizer, example["messages"], max_length=30) for example in examples]
     assert seen[-1] == (300, 300) and len(seen) > 1 and seen == sorted(seen)
 
@@ -295,20 +298,23 @@ def test_encoding_stops_when_asked(make):
         stop.set()
 
     with pytest.raises(StopRequested):
-        encode_many(make(PLAIN), [{"messages": TALK}] * 500, stop=stop, progress=progress)
+        encode_many(make(PLAIN), "chat", [{"messages": TALK}] * 500, stop=stop, progress=progress)
     assert len(seen) == 1
 
 
 def test_every_kind_of_example_is_encoded(make):
     tokenizer = make(PLAIN)
     question, answer = TALK[:2], [TALK[2]]
-    feedback = encode_many(tokenizer, [{"prompt": TALK[:4], "completion": [TALK[4]], "label": True}])[0]
+    feedback = encode_many(tokenizer, "feedback", [{"prompt": TALK[:4], "completion": [TALK[4]], "label": True}])[0]
     assert learned_text(tokenizer, feedback) == ["one<|im_end|>"]
-    assert encode_many(tokenizer, [{"text": "hello", "label": "1"}]) == [encode_text(tokenizer, "hello")]
-    assert encode_many(tokenizer, [{"prompt": question}])[0].input_ids == render_prompt(tokenizer, question)
+    assert feedback.label is True
+    assert encode_many(tokenizer, "text", [{"text": "hello"}]) == [encode_text(tokenizer, "hello")]
+    (labelled,) = encode_many(tokenizer, "labels", [{"text": "hello there", "label": "warm"}], max_length=2)
+    assert (labelled.label, len(labelled.input_ids), labelled.cut) == ("warm", 2, labelled.longest - 2)
+    assert encode_many(tokenizer, "prompts", [{"prompt": question}])[0].input_ids == render_prompt(tokenizer, question)
     pair = {"prompt": question, "chosen": answer, "rejected": answer}
-    assert encode_many(tokenizer, [pair]) == [encode_preference(tokenizer, pair)]
-    assert encode_many(tokenizer, []) == []
+    assert encode_many(tokenizer, "preference", [pair]) == [encode_preference(tokenizer, pair)]
+    assert encode_many(tokenizer, "chat", []) == []
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -374,7 +380,7 @@ def test_two_threads_encode_with_a_marked_template_at_the_same_time(make):
 
     def work():
         try:
-            results.extend(encode_many(tokenizer, [{"messages": TALK}] * 200))
+            results.extend(encode_many(tokenizer, "chat", [{"messages": TALK}] * 200))
         except Exception as error:
             errors.append(error)
 

@@ -43,7 +43,7 @@ def codes(found):
 
 def first(rows, tokenizer, learn="answers"):
     examples = inspect_rows(rows).examples
-    return learned_stretches(tokenizer, encode_many(tokenizer, examples, learn)[0])
+    return learned_stretches(tokenizer, encode_many(tokenizer, "chat", examples, learn)[0])
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
@@ -110,7 +110,7 @@ def test_a_thought_is_learned_in_the_templates_own_place_whatever_the_data_calls
     rows = [{"messages": [ASK, {**RIGHT, field: "I count."}]}]
     tokenizer = tokenizer_for(template, "<|im_end|>")
     assert first(rows, tokenizer) == ["<think>\nI count.\n</think>\n\nseven<|im_end|>"]
-    assert encode_many(tokenizer, inspect_rows(rows).examples)[0].lost == ()
+    assert encode_many(tokenizer, "chat", inspect_rows(rows).examples)[0].lost == ()
 
 
 @pytest.mark.parametrize("write", ["tojson", "string"])
@@ -126,7 +126,7 @@ def test_tool_calls_and_their_results_are_rendered_by_the_template(write):
     rows = [{"messages": TALK}, {"messages": [ASK, RIGHT]}]
     tokenizer = tokenizer_for(template, "<|im_end|>")
     examples = inspect_rows(rows).examples
-    encoded = encode_many(tokenizer, examples)
+    encoded = encode_many(tokenizer, "chat", examples)
     assert learned_stretches(tokenizer, encoded[0]) == [
         '[look {"place": "Rome", "days": 2}]<|im_end|>',
         "It is sunny.<|im_end|>",
@@ -154,7 +154,7 @@ def test_descriptions_of_tools_reach_the_template_row_by_row(written):
     texts = render(tokenizer_for(WITH_TOOLS + CHATML, "<|im_end|>"), [row["messages"] for row in found.examples])
     expected = "<tool>" + json.dumps({"type": "function", "function": TOOL}) + "</tool>"
     assert [text.count(expected) for text in texts] == [1, 0, 0] and found.problems == []
-    encoded = encode_many(tokenizer_for(CHATML, "<|im_end|>"), found.examples)
+    encoded = encode_many(tokenizer_for(CHATML, "<|im_end|>"), "chat", found.examples)
     assert [[loss.kind for loss in row.lost] for row in encoded] == [["call", "tools"], [], ["call"]]
 
 

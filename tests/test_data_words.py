@@ -20,7 +20,7 @@ def say(words, **fields):
 
 
 def lost(template, *messages, eos="<|im_end|>"):
-    (row,) = encode_many(tokenizer_for(template, eos), [{"messages": [*messages]}])
+    (row,) = encode_many(tokenizer_for(template, eos), "chat", [{"messages": [*messages]}])
     return [(loss.kind, loss.words) for loss in row.lost]
 
 
@@ -66,7 +66,7 @@ def test_whatever_a_template_takes_away_is_named(template, messages, expected):
 def test_both_answers_of_a_pair_are_looked_at_and_the_thoughts_of_its_prompt_are_not():
     pair = {"prompt": [ASK, say(THOUGHT + "2"), ASK], "chosen": [say("3")], "rejected": [say(THOUGHT + "4")]}
     tokenizer = tokenizer_for(R1, "<|end|>")
-    assert encode_many(tokenizer, [pair])[0].lost == (Loss("answer", "<think> I add one. </think>"),)
+    assert encode_many(tokenizer, "preference", [pair])[0].lost == (Loss("answer", "<think> I add one. </think>"),)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_missing_words_are_those_that_do_not_stand_there_in_order(words, text, m
 def test_the_notice_says_how_many_rows_which_and_what():
     tokenizer = tokenizer_for(R1.replace("<|assistant|><think>\n' -", "<|assistant|>' -"), "<|end|>")
     examples = [{"messages": [ASK, say(THOUGHT * (number % 2) + "2")]} for number in range(40)]
-    encoded = encode_many(tokenizer, examples)
+    encoded = encode_many(tokenizer, "chat", examples)
     (notice,) = notices(tokenizer, encoded, [number + 10 for number in range(40)], "chat")
     assert notice["code"] == "lost_answer" and notice["rows"] == [*range(11, 51, 2)] and not notice["left_out"]
     for lang in ("en", "zh"):

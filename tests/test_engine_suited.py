@@ -288,11 +288,11 @@ def test_where_no_data_fits_the_hint_says_what_to_bring(engine: FakeEngine) -> N
     assert "preference" in suited.explained(engine, config, [wrong])[0].hint.to("en")  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("kind", "said"), [("labels", "prompt and completion"), ("prompts", "completion")])
+@pytest.mark.parametrize(("kind", "said"), [("prompts", "completion")])
 def test_data_that_no_method_learns_from_says_what_to_change_in_the_file(
     engine: FakeEngine, kind: str, said: str
 ) -> None:
-    assert suited.unfit("chat") is None and suited.unfit("preference") is None
+    assert all(suited.unfit(known) is None for known in ("chat", "preference", "labels"))
     assert said in suited.unfit(kind).to("en") and "completion" in suited.unfit(kind).to("zh")  # type: ignore[union-attr]
     engine.data._all = [replace(engine.data._all[0], id="strange", kind=kind)]
     wrong = Problem(Text("wrong kind", "类型不对"), None, "data.train")

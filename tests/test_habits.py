@@ -33,7 +33,7 @@ ARROWS = {
     "export": {"config", "data", "models"},
     "evaluation": {"config", "data"},
     "engine": {"config", "adapters", "data", "models", "hub", "methods", "export", "evaluation"},
-    "__main__": {"", "config", "engine"},
+    "__main__": {"", "config", "engine", "methods"},  # the names of the methods' numbers
     "reference": {"config", "adapters", "methods"},  # writes docs from the settings
     "ui": {
         "",

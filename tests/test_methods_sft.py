@@ -41,7 +41,7 @@ def answer_loss(model: Any, tokenizer: Any) -> float:
     from workbench.data.tokens import encode_many
 
     total = count = 0.0
-    for row in encode_many(tokenizer, chats(6)):
+    for row in encode_many(tokenizer, "chat", chats(6)):
         with torch.no_grad():
             logits = model.eval()(input_ids=torch.tensor([row.input_ids])).logits[0, :-1]
         labels = torch.tensor(row.labels[1:])
@@ -168,7 +168,7 @@ def answer_loss_of(model: Any, rows: list[dict[str, Any]], folder: Path) -> floa
 
     from workbench.data.tokens import encode_many
 
-    encoded = encode_many(make_parts(folder / "t", rows).tokenizer, rows)
+    encoded = encode_many(make_parts(folder / "t", rows).tokenizer, "chat", rows)
     total = count = 0.0
     for row in encoded:
         labels = torch.tensor([row.labels])

@@ -29,7 +29,7 @@ def preferences(model, tokenizer) -> list[tuple[float, float]]:
     """Of each unseen pair: log-probability of chosen minus rejected, as a sum and as a mean over tokens."""
     pairs = [json.loads(line) for line in PAIRS.read_text(encoding="utf-8").splitlines()]
     found = []
-    for pair in encode_many(tokenizer, pairs):
+    for pair in encode_many(tokenizer, "preference", pairs):
         chosen = log_probability(model, pair.prompt_ids, pair.chosen_ids)
         rejected = log_probability(model, pair.prompt_ids, pair.rejected_ids)
         found.append((chosen - rejected, chosen / len(pair.chosen_ids) - rejected / len(pair.rejected_ids)))

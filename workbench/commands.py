@@ -28,6 +28,8 @@ from workbench.engine.preset_shelf import PresetShelf
 from workbench.engine.records import RunRecord, kept_error
 from workbench.engine.suggestions import suggestions
 from workbench.engine.suitability import by_group
+from workbench.methods import METHODS
+from workbench.methods.metrics import OF_EVALUATION
 
 FAILURES = ("disk_full", "unexpected", "busy", "not_finite")  # the request was right, the work failed: exit code 1
 LOOK = 0.3  # seconds between two looks at a run's events
@@ -249,7 +251,7 @@ def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine
             run_id = start(engine)
             queued = [event["seq"] for event in engine.events(run_id) if event.get("status") == "queued"]
             seen = queued[-1] - 1  # of a run that goes on, not all that was told before
-            teller, over, told = _Teller(lang), False, False
+            teller, over, told = _Teller(lang, engine.run(run_id).method), False, False
             while not over:
                 over = engine.wait(run_id, LOOK)
                 if asked() and not told:
@@ -269,9 +271,10 @@ def _carried_out(options: argparse.Namespace, lang: str, start: Callable[[Engine
 class _Teller:
     """Says on stderr how a run goes, at most one line of numbers a second."""
 
-    def __init__(self, lang: str) -> None:
+    def __init__(self, lang: str, method: str = "") -> None:
         self._lang = lang
         self._last = 0.0
+        self._metrics = [metric for metric in METHODS[method].metrics if metric.main] if method in METHODS else []
 
     def tell(self, event: dict[str, Any]) -> None:
         lang = self._lang
@@ -294,10 +297,16 @@ class _Teller:
             self._say(f"[{event['step']}] {event['question']} -> {why}")
         elif event["type"] == "metrics" and ("eval_loss" in event or time.monotonic() - self._last > 1):
             self._last = time.monotonic()
-            numbers = "  ".join(
+            numbers = [
                 f"{name.to(lang)} {event[key]:.4g}" for key, name in _NUMBERS.items() if event.get(key) is not None
-            )
-            self._say(f"{event['step']}/{event['total_steps']}  {numbers}")
+            ]
+            more, before = event.get("more") or {}, OF_EVALUATION if "eval_loss" in event else ""
+            numbers += [
+                f"{metric.label.to(lang)} {metric.written(more[before + metric.name])}"
+                for metric in self._metrics
+                if more.get(before + metric.name) is not None
+            ]
+            self._say(f"{event['step']}/{event['total_steps']}  {'  '.join(numbers)}")
 
     @staticmethod
     def _say(text: str) -> None:

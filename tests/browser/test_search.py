@@ -55,7 +55,7 @@ def test_a_setting_is_found_by_another_tools_name_and_led_to(
     fill(page, "adapter-alpha", "48")
     look_for("pref_beta", only)  # an option of a method that is not chosen: to where it is chosen
     cards.first.click()
-    page.wait_for_function("() => document.activeElement?.closest('.field')?.querySelector('#field-method-kind')")
+    page.wait_for_function("() => document.activeElement?.closest('#field-method-kind')")
     type_into(page, "#train-search-words input", "nothing like that")
     page.wait_for_selector("#train-search-results", state="hidden")
     assert page.input_value("#field-adapter-alpha input") == "48"

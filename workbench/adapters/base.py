@@ -30,10 +30,11 @@ class Adapter(ABC):
     Options: ClassVar[type[AdapterOptions]]
 
     @abstractmethod
-    def config(self, options: Any, left_out: list[str]) -> Any:
+    def config(self, options: Any, left_out: list[str], task: str = "CAUSAL_LM") -> Any:
         """peft's config of the adapter, or None where every weight learns.
 
         Args:
             options: the run's, of the class `Options`.
             left_out: names of linear layers that can't have an adapter in this model.
+            task: peft's name for what the model is there for.
         """

@@ -133,12 +133,12 @@ class Lora(Adapter):
     )
     Options: ClassVar[type[AdapterOptions]] = LoraOptions
 
-    def config(self, options: Any, left_out: list[str]) -> Any:
+    def config(self, options: Any, left_out: list[str], task: str = "CAUSAL_LM") -> Any:
         """See `Adapter.config`."""
         from peft import LoraConfig
 
         return LoraConfig(
-            task_type="CAUSAL_LM",
+            task_type=task,
             r=options.rank,
             lora_alpha=options.alpha,
             lora_dropout=options.dropout,

@@ -29,6 +29,6 @@ class Whole(Adapter):
     )
     Options: ClassVar[type[AdapterOptions]] = WholeOptions
 
-    def config(self, options: Any, left_out: list[str]) -> Any:
+    def config(self, options: Any, left_out: list[str], task: str = "CAUSAL_LM") -> Any:
         """See `Adapter.config`."""
         return None

@@ -47,6 +47,43 @@ class Encoded:
 
 
 @dataclass(frozen=True)
+class EncodedFeedback(Encoded):
+    """An answer as tokens, and whether it was called a good one."""
+
+    label: bool = False
+
+
+@dataclass(frozen=True)
+class EncodedLabelled:
+    """A text as tokens, with its label. `cut` counts the tokens that were left away at its end."""
+
+    input_ids: list[int]
+    label: str
+    cut: int = 0
+    lost: tuple[Loss, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the model sees."""
+        return len(self.input_ids)
+
+    @property
+    def learned(self) -> int:
+        """Of no token, but of the whole text, the label is learned."""
+        return len(self.input_ids)
+
+    @property
+    def longest(self) -> int:
+        """Length of the text before it was cut."""
+        return len(self.input_ids) + self.cut
+
+    @property
+    def dropped(self) -> bool:
+        """Whether there is no text."""
+        return not self.input_ids
+
+
+@dataclass(frozen=True)
 class EncodedPreference:
     """A pair as tokens: the prompt, and the two answers that follow it, cut so that each fits behind the prompt.
 
@@ -105,7 +142,7 @@ class EncodedPrompt:
         return self.cut > 0
 
 
-AnyEncoded = Encoded | EncodedPreference | EncodedPrompt
+AnyEncoded = Encoded | EncodedLabelled | EncodedPreference | EncodedPrompt
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -21,6 +21,8 @@ from workbench.data.encoded import (
     IGNORED,
     AnyEncoded,
     Encoded,
+    EncodedFeedback,
+    EncodedLabelled,
     EncodedPreference,
     EncodedPrompt,
     TokenStats,
@@ -35,6 +37,8 @@ from workbench.data.words import Loss, losses
 __all__ = [
     "IGNORED",
     "Encoded",
+    "EncodedFeedback",
+    "EncodedLabelled",
     "EncodedPreference",
     "EncodedPrompt",
     "Learn",
@@ -97,19 +101,22 @@ def encode_preference(tokenizer: Any, example: Example, max_length: int | None =
 
 def encode_many(
     tokenizer: Any,
+    kind: str,
     examples: list[Example],
     learn: Learn = "answers",
     max_length: int | None = None,
     stop: threading.Event | None = None,
     progress: Progress | None = None,
 ) -> list[AnyEncoded]:
-    """All examples of a set, one result each and in order; of what class depends on the kind.
+    """All examples of a set, one result each and in order, by the encoder of their kind.
 
-    `Encoded` for chat, text, labels and feedback, `EncodedPreference` for preference, `EncodedPrompt` for prompts.
+    `Encoded` for chat and text, `EncodedFeedback` for feedback, `EncodedLabelled` for labels, `EncodedPreference` for
+    preference, `EncodedPrompt` for prompts.
 
     Args:
         tokenizer: a transformers tokenizer.
-        examples: of one kind.
+        kind: of the set (see `formats`).
+        examples: of this kind.
         learn: what is learned from conversations.
         max_length: tokens to keep of every row.
         stop: looked at between blocks of rows.
@@ -120,13 +127,13 @@ def encode_many(
         WorkbenchError: as `encode_chat`; a `TemplateRefusal` holds the example, and names its row after `in_file`.
     """
     results: list[AnyEncoded] = []
-    ending = ending_of(tokenizer) if examples and "text" not in examples[0] else None
+    encode, ending = _ENCODERS[kind], ending_of(tokenizer) if examples and kind in _RENDERED else None
     for start in range(0, len(examples), CHUNK):
         if stop is not None and stop.is_set():
             raise StopRequested
         block = examples[start : start + CHUNK]
         try:
-            results += _encode_block(tokenizer, block, learn, max_length, ending)
+            results += encode(tokenizer, block, learn, max_length, ending)
         except TemplateRefusal as refusal:
             raise refusal.at(start + refusal.place, block[refusal.place]) from refusal
         if progress is not None:
@@ -172,29 +179,6 @@ def colour_example(
     return _colour(rendered, tokenizer, "answers", max_length)
 
 
-def _encode_block(
-    tokenizer: Any, block: list[Example], learn: Learn, max_length: int | None, ending: Ending | None
-) -> list[AnyEncoded]:
-    first = block[0]
-    if ending is None:
-        return [*_encode_texts(tokenizer, [example["text"] for example in block], max_length)]
-    if "messages" in first:
-        rendered = render_answers(tokenizer, [example["messages"] for example in block], ending)
-        return [*_encode_rendered(tokenizer, rendered, learn, max_length)]
-    if "chosen" in first:
-        return [*_encode_preferences(tokenizer, block, max_length, ending)]
-    if "completion" in first:
-        rendered = _render_last_answers(tokenizer, [(e["prompt"], e["completion"]) for e in block], ending)
-        return [*_encode_rendered(tokenizer, rendered, "answers", max_length)]
-    prompts = [example["prompt"] for example in block]
-    texts = _prompt_texts(tokenizer, prompts)
-    rows = zip(_ids(tokenizer, texts), prompts, texts, strict=True)
-    return [
-        EncodedPrompt(ids[:max_length], len(ids) - len(ids[:max_length]), losses(messages, text, [], len(messages)))
-        for ids, messages, text in rows
-    ]
-
-
 def _encode_rendered(tokenizer: Any, rendered: list[Rendered], learn: Learn, max_length: int | None) -> list[Encoded]:
     rows = _tokenise(tokenizer, [row.text for row in rendered])
     encoded = []
@@ -215,6 +199,55 @@ def _encode_texts(tokenizer: Any, texts: list[str], max_length: int | None) -> l
         kept = ids[:max_length]
         encoded.append(Encoded(kept, [*kept], len(ids) - len(kept)))
     return encoded
+
+
+def _encode_labelled(tokenizer: Any, examples: list[Example], max_length: int | None) -> list[EncodedLabelled]:
+    """With the tokenizer's own start and end tokens, which a text that is cut keeps."""
+    encoded = []
+    for example, ids in zip(examples, tokenizer([e["text"] for e in examples])["input_ids"], strict=True):
+        kept = ids
+        if max_length is not None and len(ids) > max_length:
+            kept = tokenizer(example["text"], truncation=True, max_length=max_length)["input_ids"]
+        encoded.append(EncodedLabelled(kept, example["label"], len(ids) - len(kept)))
+    return encoded
+
+
+def _encode_feedback(
+    tokenizer: Any, examples: list[Example], max_length: int | None, ending: Ending
+) -> list[EncodedFeedback]:
+    rendered = _render_last_answers(tokenizer, [(e["prompt"], e["completion"]) for e in examples], ending)
+    rows = zip(_encode_rendered(tokenizer, rendered, "answers", max_length), examples, strict=True)
+    return [EncodedFeedback(row.input_ids, row.labels, row.cut, row.lost, example["label"]) for row, example in rows]
+
+
+def _encode_prompts(tokenizer: Any, examples: list[Example], max_length: int | None) -> list[EncodedPrompt]:
+    prompts = [example["prompt"] for example in examples]
+    texts = _prompt_texts(tokenizer, prompts)
+    rows = zip(_ids(tokenizer, texts), prompts, texts, strict=True)
+    return [
+        EncodedPrompt(ids[:max_length], len(ids) - len(ids[:max_length]), losses(messages, text, [], len(messages)))
+        for ids, messages, text in rows
+    ]
+
+
+def _encode_chats(
+    tokenizer: Any, examples: list[Example], learn: Learn, max_length: int | None, ending: Ending
+) -> list[Encoded]:
+    rendered = render_answers(tokenizer, [example["messages"] for example in examples], ending)
+    return _encode_rendered(tokenizer, rendered, learn, max_length)
+
+
+# One encoder a kind of data: tokenizer, examples, what of a conversation is learned, tokens to keep, how answers end (None
+# where nothing is rendered by the template).
+_ENCODERS: dict[str, Callable[[Any, list[Example], Learn, int | None, Any], Sequence[AnyEncoded]]] = {
+    "text": lambda tokenizer, rows, _, length, __: _encode_texts(tokenizer, [row["text"] for row in rows], length),
+    "labels": lambda tokenizer, rows, _, length, __: _encode_labelled(tokenizer, rows, length),
+    "chat": _encode_chats,
+    "preference": lambda tokenizer, rows, _, length, ending: _encode_preferences(tokenizer, rows, length, ending),
+    "feedback": lambda tokenizer, rows, _, length, ending: _encode_feedback(tokenizer, rows, length, ending),
+    "prompts": lambda tokenizer, rows, _, length, __: _encode_prompts(tokenizer, rows, length),
+}
+_RENDERED = frozenset(_ENCODERS) - {"text", "labels"}
 
 
 def _encode_preferences(

@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.text import Text
 from workbench.engine.checkpoints import mark_whole, remove_old
-from workbench.engine.events import CheckpointSaved, Event, Metrics, Stage
+from workbench.engine.events import CheckpointSaved, Event, Findings, Metrics, Stage
 from workbench.engine.hardware import memory_of_this_process
 from workbench.engine.names import recent_steps
 
@@ -35,6 +35,7 @@ class RunCallback(TrainerCallback):
         keep: how many checkpoints stay on the disk.
         ask_questions: called with (model, step) before, during and after training; answers the person's own questions.
         serve: called with the model between two steps; answers who chats with it meanwhile.
+        findings: what the evaluation that just ended found beside numbers.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class RunCallback(TrainerCallback):
         *,
         ask_questions: Callable[[Any, int], None] = lambda model, step: None,
         serve: Callable[[Any], None] = lambda model: None,
+        findings: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
         self._emit = emit
         self._stop = stop
         self._keep = keep
         self._ask_questions = ask_questions
         self._serve = serve
+        self._findings = findings
         self._pace = _Pace()
         self._asked_at = -1
         self._losses: deque[tuple[int, float]] = deque()
@@ -123,6 +126,8 @@ class RunCallback(TrainerCallback):
             self.last["eval_loss"] = loss
             others = _others(metrics)
             self._emit(Metrics(state.global_step, state.max_steps, metrics.get("epoch"), eval_loss=loss, more=others))
+            if (found := self._findings()) is not None:
+                self._emit(Findings(state.global_step, **found))
             _check_finite(loss, state.global_step)
         with self._pace.paused():
             self._ask(kwargs["model"], state.global_step)

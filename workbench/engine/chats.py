@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config.errors import Problem, WorkbenchError
+from workbench.config.tasks import CAUSAL, Task
 from workbench.config.text import Text
 from workbench.data.turns import Message
 from workbench.engine import heavy
@@ -37,6 +38,7 @@ class Target:
     adapter: Path | None = None
     tuned_model: Path | None = None
     quantization: str = "none"
+    task: Task = CAUSAL
 
     def folders(self, tuned: bool) -> tuple[Path, Path | None]:
         """The model and the adapter to hold in memory for an answer of the tuned (or the base) side."""
@@ -118,7 +120,7 @@ class Chats:
         folders = target.folders(tuned)
         if self._held is None or self._held[0] != folders:
             self.drop()
-            self._held = (folders, *_load(*folders, target.quantization))
+            self._held = (folders, *_load(*folders, target.quantization, target.task))
             self.loaded = target.name
         return self._held[1], self._held[2]
 
@@ -138,15 +140,17 @@ class _Either(threading.Event):
         return super().is_set() or any(other.is_set() for other in self._others)
 
 
-def _load(base: Path, adapter: Path | None, quantization: str) -> tuple[Any, Any]:
-    from workbench.models.loading import load_adapter, load_model, load_tokenizer, pick_device, pick_dtype
+def _load(base: Path, adapter: Path | None, quantization: str, task: Task) -> tuple[Any, Any]:
+    from workbench.models.assembly import load_for, result_head
+    from workbench.models.loading import load_adapter, load_tokenizer, pick_device, pick_dtype
 
     device = pick_device()
     check_card(device)
     tokenizer = load_tokenizer(base)
+    head = result_head(task, adapter or base, tokenizer.pad_token_id)
     # Chat answers in fp32 on a CPU: what is exported is then the same, word for word, in plain transformers.
     dtype = "fp32" if device == "cpu" else pick_dtype("auto", device)
-    model = load_model(base, dtype, quantization, device)
+    model = load_for(base, dtype, quantization, device, head)
     return (load_adapter(model, adapter) if adapter else model), tokenizer
 
 
@@ -161,6 +165,7 @@ def _say(
     stop: threading.Event,
 ) -> None:
     """Let a model answer, or say why it can't."""
+    from workbench.engine import scoring
     from workbench.engine.generation import generate
 
     if model is None:  # the training ended between asking and answering
@@ -173,8 +178,24 @@ def _say(
             Text("Ask it when the run is over.", "请等运行结束后再问它。"),
             code="busy",
         )
+    if scoring.scores(model):
+        say(_judged(model, tokenizer, messages, tuned))
+        return
     with _side(model, tuned):
         generate(model, tokenizer, messages, sampling, on_text=say, stop=stop)
+
+
+def _judged(model: Any, tokenizer: Any, messages: list[Message], tuned: bool) -> str:
+    """What a model that gives scores says; before its training there was no head that could say anything."""
+    from workbench.engine import scoring
+
+    if not tuned:
+        raise WorkbenchError(
+            Text("before its training this model can't judge texts", "训练之前，这个模型还不会判断文本"),
+            Text("Look at what the tuned one says.", "请看微调后的结果。"),
+            code="no_head",
+        )
+    return scoring.said(model, tokenizer, messages)
 
 
 def _side(model: Any, tuned: bool) -> contextlib.AbstractContextManager[Any]:

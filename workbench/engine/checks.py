@@ -12,7 +12,8 @@ from workbench.adapters.lora import ALL, LoraOptions, lora_of
 from workbench.config.disk import disk_full, free_bytes
 from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.run import RunConfig
-from workbench.config.text import Text
+from workbench.config.tasks import CAUSAL
+from workbench.config.text import Text, listed
 from workbench.data.formats import require_kind
 from workbench.data.library import DataLibrary, Loaded
 from workbench.engine.fitting import (
@@ -70,17 +71,21 @@ def check(config: RunConfig, models: ModelCatalog, data: DataLibrary, home: Path
     loaded = _try(problems, "data.train", lambda: data.load(config.data.train, allow_paths=allow_paths))
     if loaded is not None:
         problems += _kind(config, loaded, "data.train")
-        if model is not None:
+        if model is not None and METHODS[config.method.kind].task == CAUSAL:
             problems += _template(config, model, loaded)
     if config.data.eval:
         other = _try(problems, "data.eval", lambda: data.load(config.data.eval or "", allow_paths=allow_paths))
         if other is not None:
             problems += _kind(config, other, "data.eval")
+    if loaded is not None and not problems:
+        problems += METHODS[config.method.kind].check(config, loaded.examples, other.examples if other else [])
     problems += _hardware(config)
     if model is not None:
         _try(problems, "model.base", lambda: check_tokenizer(model.folder))
         _try(problems, "model.base", lambda: _try_template(model.folder))
-        problems += _model_fits(config, model) + _layers(config, model) + _disk(config, model, home)
+        problems += (
+            _task(config, model) + _model_fits(config, model) + _layers(config, model) + _disk(config, model, home)
+        )
     return Checked(problems, model, loaded, other)
 
 
@@ -277,6 +282,23 @@ def _hardware(config: RunConfig) -> list[Problem]:
     except WorkbenchError as error:
         return list(error.problems)
     return []
+
+
+def _task(config: RunConfig, model: ModelInfo) -> list[Problem]:
+    """What a model is not there for."""
+    method = METHODS[config.method.kind]
+    if method.task in model.tasks:
+        return []
+    if method.task == CAUSAL:
+        said = Text("this model does not write, so it can't learn to answer", "这个模型不会写文本，无法学习回答")
+    else:
+        said = Text("this model's architecture can't get a head for this method", "这个模型的架构不支持此方法")
+    usable = listed(other.label for other in METHODS.values() if other.task in model.tasks)
+    hint = Text("Choose another model, or another method: {names}.", "请选择其他模型，或换用其他方法：{names}。")
+    return [Problem(said, hint.with_(names=usable) if model.tasks else _OTHER_MODEL, "model.base")]
+
+
+_OTHER_MODEL = Text("Choose another model.", "请选择其他模型。")
 
 
 def _model_fits(config: RunConfig, model: ModelInfo) -> list[Problem]:

@@ -38,8 +38,10 @@ from workbench.engine.supply import Supply
 from workbench.engine.views import Status
 from workbench.hub import Tokens
 from workbench.hub.push import PushPlan
+from workbench.methods import METHODS
 from workbench.models.catalog import ModelCatalog
 from workbench.models.fingerprint import fingerprint
+from workbench.models.labels import talks
 
 CLICKS_KEPT = 256  # the newest Starts that are known again
 SAVE_SECONDS = 60.0  # how long closing waits for a running training to save itself
@@ -350,11 +352,11 @@ class Engine(Supply):
     def _target(self, target: str, run_id: str | None) -> Target:
         if run_id is None:
             model = self.models.resolve(target, self.allow_paths)
-            return Target(model.id, model.folder)
+            return Target(model.id, model.folder, task=talks(model.folder, model.writes))
         config = self.store.config(run_id)
         base = self.models.resolve(config.model.base, allow_paths=True)
         result, name = self.result(run_id), self.store.get(run_id).name
-        quantization = config.model.quantization
+        quantization, task = config.model.quantization, METHODS[config.method.kind].task
         if result.name == "model":
-            return Target(name, base.folder, tuned_model=result, quantization=quantization)
-        return Target(name, base.folder, adapter=result, quantization=quantization)
+            return Target(name, base.folder, tuned_model=result, quantization=quantization, task=task)
+        return Target(name, base.folder, adapter=result, quantization=quantization, task=task)

@@ -72,6 +72,18 @@ class Metrics(Event):
 
 
 @dataclass(frozen=True)
+class Findings(Event):
+    """What an evaluation of a classification shows: of each label (line) how many rows got which label (column), and the rows
+    that were wrong with the greatest certainty."""
+
+    type: ClassVar[str] = "findings"
+    step: Count
+    labels: list[str]
+    table: list[list[Count]]
+    wrong: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class CheckpointSaved(Event):
     """A checkpoint is whole on the disk."""
 
@@ -131,7 +143,7 @@ class _Head:
 _HEAD = TypeAdapter(_Head)
 _SHAPES: dict[str, TypeAdapter[Any]] = {
     event.type: TypeAdapter(event)
-    for event in (StatusChanged, Stage, Metrics, CheckpointSaved, Sample, Unanswered, ProblemFound, Verdict)
+    for event in (StatusChanged, Stage, Metrics, Findings, CheckpointSaved, Sample, Unanswered, ProblemFound, Verdict)
 }
 
 

@@ -15,6 +15,8 @@ class History:
     kept_back: list[tuple[int, float]] = field(default_factory=list)
     before: dict[str, str] = field(default_factory=dict)
     after: dict[str, tuple[int, str]] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+    """Of the method, by its name in the log: the last of each."""
     step: int = 0
     total: int = 0
 
@@ -30,6 +32,7 @@ class History:
                 for name, series in (("loss", history.loss), ("eval_loss", history.kept_back)):
                     if event.get(name) is not None:
                         series.append((event["step"], event[name]))
+                history.numbers.update(event.get("more") or {})
             elif event["type"] == "sample":
                 if event["step"] == 0:
                     history.before[event["question"]] = event["answer"]

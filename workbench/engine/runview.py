@@ -14,6 +14,7 @@ from typing import Any
 
 MAX_POINTS = 400
 KEPT_PROBLEMS = 5
+MOST_NUMBERS = 24  # of a method, each with that of the rows kept back
 
 
 @dataclass
@@ -78,6 +79,11 @@ class Curve:
         late = [bucket for bucket in self._buckets if bucket.last > self._buckets[-1].last - steps]
         return sum(bucket.mean * bucket.count for bucket in late) / sum(bucket.count for bucket in late)
 
+    @property
+    def latest(self) -> float | None:
+        """The value of the last point."""
+        return self._buckets[-1].mean if self._buckets else None
+
     def points(self) -> list[tuple[float, float]]:
         """(step, value) in order; a point stands at the last step that it covers."""
         return [(bucket.last, _short(bucket.mean)) for bucket in self._buckets]
@@ -113,6 +119,10 @@ class RunView:
     problems: list[dict[str, Any]] = field(default_factory=list)
     verdict: dict[str, Any] | None = None
     """What the run shows, once it is over."""
+    numbers: dict[str, Curve] = field(default_factory=dict)
+    """A method's own, by their names in the log."""
+    findings: dict[str, Any] | None = None
+    """What the last evaluation found beside numbers."""
 
     def feed(self, events: Iterable[dict[str, Any]]) -> bool:
         """Take in new events; those already seen are passed over.
@@ -141,6 +151,8 @@ class RunView:
         """The run goes on from `step` (0: from its beginning); what came after it is done again."""
         self.loss.cut_after(step)
         self.eval_loss.cut_after(step)
+        for curve in self.numbers.values():
+            curve.cut_after(step)
         if self.best_eval and self.best_eval[0] > step:
             points = [(int(at), value) for at, value in self.eval_loss.points()]
             self.best_eval = min(points, key=lambda point: point[1], default=None)
@@ -157,10 +169,16 @@ class RunView:
         self.loss.add(step, event.get("loss"))
         checked = event.get("eval_loss")
         self.eval_loss.add(step, checked)
+        for name, value in (event.get("more") or {}).items():
+            if name in self.numbers or len(self.numbers) < MOST_NUMBERS:
+                self.numbers.setdefault(name, Curve()).add(step, value)
         if checked is not None and (self.best_eval is None or checked < self.best_eval[1]):
             self.best_eval = (step, checked)
         if event.get("loss") is not None:
             self.stage = None
+
+    def _on_findings(self, event: dict[str, Any]) -> None:
+        self.findings = event
 
     def _on_checkpoint(self, event: dict[str, Any]) -> None:
         self.checkpoint = int(event["step"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,26 @@ from peft import PeftModel
 from workbench.config.disk import disk_errors, sync
 from workbench.data.ends import ending_of
 from workbench.models.generation_settings import write_with_ends
+from workbench.models.labels import write_labels
 
 
-def save_result(trainer: Any, tokenizer: Any, folder: Path, base: Path, base_name: str) -> None:
+def save_result(
+    trainer: Any,
+    tokenizer: Any,
+    folder: Path,
+    base: Path,
+    base_name: str,
+    *,
+    writes: bool = True,
+    labels: Sequence[str] = (),
+) -> None:
     """Put the adapter (or the whole model) into the run's folder; it appears there only when it is whole.
 
     Args:
         base: folder of the base model.
         base_name: its id, for the adapter's own config.
+        writes: whether it is a model that writes, and so has to know where an answer ends.
+        labels: of a classification.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     name = "adapter" if isinstance(model, PeftModel) else "model"
@@ -28,7 +41,10 @@ def save_result(trainer: Any, tokenizer: Any, folder: Path, base: Path, base_nam
         shutil.rmtree(making, ignore_errors=True)
         model.save_pretrained(making)
         tokenizer.save_pretrained(making)
-        write_with_ends(base, making, ending_of(tokenizer).tokens)
+        if labels:
+            write_labels(making, labels)
+        if writes:
+            write_with_ends(base, making, ending_of(tokenizer).tokens)
         if name == "adapter":
             _portable(making, base_name)
         for path in making.iterdir():

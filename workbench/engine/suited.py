@@ -15,6 +15,7 @@ from workbench.config.errors import Problem, WorkbenchError
 from workbench.config.fields import value_at
 from workbench.config.presets import Preset
 from workbench.config.run import RunConfig, put
+from workbench.config.tasks import REWARD
 from workbench.config.text import Text, count_chinese, listed, same
 from workbench.data.formats import KIND_NAMES, READ_OTHERWISE
 from workbench.data.sets import DatasetInfo
@@ -45,11 +46,6 @@ _BRING_ONLY = Text(
 
 # Why a set of a kind that no method takes cannot be learned from, and what makes it one that can.
 _UNFIT = {
-    "labels": Text(
-        "These are texts with labels, and no method here sorts texts into classes. Name the columns prompt and completion "
-        "instead, and a model learns to answer a text with its label.",
-        "这是带标签的文本，这里还没有做分类的方法。请把两列改名为 prompt 和 completion，模型就能学会用标签来回答文本。",
-    ),
     "prompts": Text(
         "These are questions without answers, so there is nothing to learn. Add a column named completion with the answers.",
         "这里只有问题没有回答，没有可学的内容。请加上名为 completion 的一列，写入回答。",
@@ -180,12 +176,13 @@ def questions(engine: Session, dataset: str) -> tuple[str, ...]:
         except WorkbenchError:
             break
         messages = example.get("prompt") or example.get("messages") or ()
-        asked = next((message["content"] for message in messages if message["role"] == "user"), "")
+        labelled = example.get("text") if info.kind == "labels" else ""  # whose label is asked for
+        asked = labelled or next((message["content"] for message in messages if message["role"] == "user"), "")
         question = " ".join(str(asked).split())
         if question and len(question) <= LONGEST_QUESTION and question not in found:
             found.append(question)
-    if not found:
-        return ()
+    if not found or info.kind == "labels":
+        return tuple(found)
     asked = "".join(found)
     general = OTHER_MATTER.to("zh" if 3 * count_chinese(asked) > len(asked) else "en")
     return tuple(found) if general in found else (*found, general)
@@ -255,7 +252,10 @@ def _filled(
     if _named(preset, DATA) != dataset and engine.dataset(dataset) is not None:
         configs = [other.config() for other in engine.presets()]
         here = next((config for config in configs if config.data.train == dataset and config.output.name), None)
-        put(filled, "evaluation.questions", list(here.evaluation.questions if here else questions(engine, dataset)))
+        asked = (
+            () if METHODS[filled["method"]["kind"]].task == REWARD else questions(engine, dataset)
+        )  # it writes nothing
+        put(filled, "evaluation.questions", list(here.evaluation.questions if here else asked))
         put(filled, "output.name", here.output.name if here else "")
         sources |= {"evaluation.questions": FOR_DATA, "output.name": FOR_DATA}
     config = RunConfig.parse(filled)

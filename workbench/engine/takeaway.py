@@ -10,15 +10,17 @@ from typing import Any
 from workbench.config.disk import disk_errors, slug
 from workbench.config.errors import WorkbenchError
 from workbench.config.fields import value_at
+from workbench.config.tasks import CLASSIFICATION
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary
 from workbench.engine.names import KEPT_BACK_LOSS, RECENT_LOSS
 from workbench.engine.runs import RunStore
 from workbench.export.adapter import zip_adapter
-from workbench.export.card import CardAnswer, write_card
+from workbench.export.card import Asked, CardAnswer, write_card
 from workbench.methods import METHODS
 from workbench.models.catalog import ModelCatalog, ModelInfo
 from workbench.models.generation_settings import FILE as GENERATION
+from workbench.models.labels import read_labels
 from workbench.models.origin import read_origin
 
 CARD_SETTINGS = (
@@ -113,6 +115,7 @@ def merge_run(
         stop,
         quantization=config.model.quantization,
         card=card(store, run_id, base, data, "model", result),
+        task=METHODS[config.method.kind].task,
     )
 
 
@@ -135,7 +138,7 @@ def card(
     for path in CARD_SETTINGS:
         if (value := value_at(values, path)) is not None:  # full tuning has no rank
             settings[path] = value
-    origin = read_origin(base.folder)
+    origin, task = read_origin(base.folder), METHODS[config.method.kind].task
     return write_card(
         base=origin.repo_id or base.id,
         kind=kind,
@@ -147,6 +150,7 @@ def card(
         losses={RECENT_LOSS.en: record.train_loss, KEPT_BACK_LOSS.en: record.eval_loss},
         license=origin.licence or None,
         chat=base.has_template,
+        asked=Asked(task, read_labels(result) if task == CLASSIFICATION else ()),
         base_shipped=base.shipped,
         settings_inside=(result / GENERATION).is_file(),
         repo_id=repo_id,

@@ -23,11 +23,13 @@ from workbench.adapters import ADAPTERS
 from workbench.adapters.lora import ALL, lora_of
 from workbench.config.errors import StopRequested, WorkbenchError
 from workbench.config.run import RunConfig
+from workbench.config.tasks import CAUSAL, REWARD
 from workbench.config.text import Text, listed
 from workbench.data.library import Loaded
 from workbench.data.notices import row_numbers
 from workbench.data.tokens import TemplateRefusal
 from workbench.data.turns import Message
+from workbench.engine import scoring
 from workbench.engine.boundary import ENDINGS, explain, is_out_of_memory, logger
 from workbench.engine.callback import RunCallback
 from workbench.engine.changes import check_same_rows, told
@@ -45,11 +47,16 @@ from workbench.methods.arguments import common_arguments
 from workbench.methods.base import Parts
 from workbench.methods.course import Course
 from workbench.models.adapter_targets import left_out, problems_of_layers
+from workbench.models.assembly import PEFT_TASKS, Head, lay_adapter, load_for
 from workbench.models.generation_settings import read_generation_settings
-from workbench.models.loading import check_vocabulary, load_model, load_tokenizer, pick_device, pick_dtype
+from workbench.models.loading import check_vocabulary, load_tokenizer, pick_device, pick_dtype
 from workbench.models.quick_lora import quicken
 
 ANSWER_TOKENS = 96
+_NOT_ASKED = Text(
+    "A reward model writes no answers, so your own questions are not asked.",
+    "奖励模型不写回答，所以不会提问你自己的问题。",
+)
 REPORT_SECONDS = 0.5
 
 
@@ -82,6 +89,15 @@ class TrainingJob:
     checkpoint: Path | None = None
     desk: Desk = field(default_factory=Desk)
     sets: tuple[Loaded | None, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, str]:
+        """Of the training and of the evaluation data; the method's usual one where no set is named."""
+        usual = METHODS[self.config.method.kind].data_kinds[0]
+        train, evaluation = (*(loaded.info.kind if loaded is not None else None for loaded in self.sets), None, None)[
+            :2
+        ]
+        return train or usual, evaluation or train or usual
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,9 @@ def train(job: TrainingJob) -> Outcome:
     trainer = ready.trainer
     _run(trainer, job, ready.callback)
     job.emit(_stage("saving", Text("Saving the result", "正在保存结果")))
-    save_result(trainer, ready.tokenizer, job.folder, job.base, job.base_name)
+    method = METHODS[job.config.method.kind]
+    writes, labels = method.task == CAUSAL, method.labels(job.examples)
+    save_result(trainer, ready.tokenizer, job.folder, job.base, job.base_name, writes=writes, labels=labels)
     state = trainer.state
     stopped = job.stop.is_set() and state.global_step < state.max_steps
     last = ready.callback.last
@@ -136,9 +154,15 @@ def prepare(job: TrainingJob) -> Prepared:
     check_device(config, device)
     dtype = pick_dtype(config.precision.dtype, device)
     tokenizer = load_tokenizer(job.base)
-    model = load_model(job.base, _weights_dtype(config, dtype), config.model.quantization, device)
+    method = METHODS[config.method.kind]
+    labels = method.labels(job.examples)
+    head = Head(method.task, labels, tokenizer.pad_token_id, config.optimization.seed)
+    model = load_for(job.base, _weights_dtype(config, dtype), config.model.quantization, device, head)
     check_vocabulary(model, tokenizer)
-    if config.evaluation.questions and (said := read_generation_settings(job.base).notice()):
+    writes = method.task == CAUSAL
+    if method.task == REWARD and config.evaluation.questions:
+        job.emit(ProblemFound(_NOT_ASKED.as_dict(), field="evaluation.questions"))
+    if writes and config.evaluation.questions and (said := read_generation_settings(job.base).notice()):
         job.emit(ProblemFound(said.as_dict(), field="evaluation.questions"))
     if (lora := lora_of(config.adapter)) is not None:
         refuse(named_layers(lora, _layers(model), model.config.model_type) or problems_of_layers(lora, model))
@@ -150,10 +174,11 @@ def prepare(job: TrainingJob) -> Prepared:
         job.emit,
         job.stop,
         config.checkpoints.keep,
-        ask_questions=lambda model, step: _ask(job, model, tokenizer, step),
+        ask_questions=lambda model, step: None if method.task == REWARD else _ask(job, model, tokenizer, step),
+        findings=lambda: method.findings(trainer),
         serve=lambda model: job.desk.serve(model, tokenizer, job.stop),
     )
-    trainer = _build(job, model, tokenizer, (train_rows, eval_rows), (device, dtype), callback)
+    trainer = _build(job, model, tokenizer, (train_rows, eval_rows), (device, dtype), callback, labels)
     _check_stop(job)
     return Prepared(trainer, tokenizer, callback)
 
@@ -204,7 +229,13 @@ def split(
 
 
 def _build(
-    job: TrainingJob, model: Any, tokenizer: Any, rows: tuple[list, list], place: tuple[str, str], callback: RunCallback
+    job: TrainingJob,
+    model: Any,
+    tokenizer: Any,
+    rows: tuple[list, list],
+    place: tuple[str, str],
+    callback: RunCallback,
+    labels: tuple[str, ...],
 ) -> Any:
     config, (train_rows, eval_rows), (device, dtype) = job.config, rows, place
     plan = plan_steps(config, len(train_rows))
@@ -218,6 +249,10 @@ def _build(
         checkpointing=_checkpointing(job, model, place),
     )
     set_seed(config.optimization.seed)  # the adapter's first weights are random
+    method = METHODS[config.method.kind]
+    adapter = adapter_config(config, _left_out(job, model))
+    if method.task != CAUSAL and adapter is not None:
+        model = lay_adapter(model, adapter)
     parts = Parts(
         config=config,
         model=model,
@@ -232,10 +267,12 @@ def _build(
         ),
         report=lambda text: job.emit(ProblemFound(text.as_dict())),
         row_numbers=lambda examples: row_numbers(job.sets, examples),
-        peft_config=adapter_config(config, _left_out(job, model)),
+        peft_config=adapter,
+        kinds=job.kinds,
+        labels=labels,
     )
     try:
-        trainer = METHODS[config.method.kind].build_trainer(parts)
+        trainer = method.build_trainer(parts)
     except TemplateRefusal as refusal:
         raise refusal.in_file(*job.sets) from refusal
     for printer in (PrinterCallback, ProgressCallback):  # they print to the terminal what we report as events
@@ -275,7 +312,8 @@ def _left_out(job: TrainingJob, model: Any) -> list[str]:
 
 def adapter_config(config: RunConfig, left_out: list[str] | None = None) -> Any:
     """peft's config of a run's adapter, or None for full tuning; `left_out` are linear layers that can't have an adapter."""
-    return ADAPTERS[config.adapter.kind].config(config.adapter, left_out or [])
+    task = PEFT_TASKS[METHODS[config.method.kind].task]
+    return ADAPTERS[config.adapter.kind].config(config.adapter, left_out or [], task)
 
 
 def _checkpointing(job: TrainingJob, model: Any, place: tuple[str, str]) -> bool:
@@ -301,7 +339,10 @@ def _ask(job: TrainingJob, model: Any, tokenizer: Any, step: int) -> None:
         messages: list[Message] = [{"role": "user", "content": question}]
         try:
             with kept_random_numbers(model):
-                answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
+                if scoring.scores(model):
+                    answer = scoring.said(model, tokenizer, messages)
+                else:
+                    answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
         except StopRequested:
             raise
         except ENDINGS as error:

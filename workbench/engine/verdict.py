@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.config.run import RunConfig
-from workbench.config.text import Text, counted, same
+from workbench.config.tasks import CAUSAL
+from workbench.config.text import Text, counted, listed, same
 from workbench.engine.advice import hardly_begun, next_to_try
 from workbench.engine.answers import broken, first_gone, kept_words, telling_words
 from workbench.engine.events import Verdict
 from workbench.engine.history import History, lowest
 from workbench.engine.names import RECENT, recent_steps
+from workbench.methods import METHODS
+from workbench.methods.base import Method
+from workbench.methods.metrics import OF_EVALUATION
 
 FEW_STEPS = 5  # losses; of fewer, the first and the last ones are the same batches
 FALL = 0.05  # of the loss; a mean of some batches differs by a few hundredths from the next one without any learning
@@ -79,7 +83,10 @@ def judge(
     else:
         curve = _of_loss(history)
         findings += [curve, _of_kept_back(history, curve.word == "learning")]
-    findings += _of_answers(history, taught or {})
+    method = METHODS[config.method.kind]
+    if method.task == CAUSAL:
+        findings += _of_answers(history, taught or {})
+    findings += _of_numbers(history, method)
     words = [*(["stopped"] if stopped else []), *(finding.word for finding in findings)]
     serious = _FROM_THE_START if stopped and hardly_begun(history) else BAD
     worst = next((word for word in (*serious, *_OTHERS) if word in words), "learning")
@@ -101,6 +108,20 @@ def taught_answers(rows: Iterable[Mapping[str, Any]], questions: Sequence[str]) 
         if asked in wanted and said is not None:
             found[asked] = said
     return found
+
+
+def _of_numbers(history: History, method: Method) -> list[_Finding]:
+    """The method's main numbers on the rows kept back."""
+    found = [
+        _NUMBER.with_(label=metric.label, value=metric.written(history.numbers[name]))
+        for metric in method.metrics
+        if metric.main and (name := f"{OF_EVALUATION}{metric.name}") in history.numbers
+    ]
+    return [_Finding("measured", _NUMBERS.with_(numbers=listed(found)))] if found else []
+
+
+_NUMBER = Text("{label} {value}", "{label} {value}")
+_NUMBERS = Text("On the rows kept back: {numbers}.", "在留出的样本上：{numbers}。")
 
 
 # The curve

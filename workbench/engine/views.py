@@ -57,7 +57,8 @@ class Views:
         if known is None:
             tokenizer = self._tokenizer(model.folder)
             try:
-                encoded = encode_many(tokenizer, loaded.examples, learn, max_length)  # type: ignore[arg-type]
+                chosen: Any = learn  # checked
+                encoded = encode_many(tokenizer, loaded.info.kind, loaded.examples, chosen, max_length)
             except TemplateRefusal as refusal:
                 raise refusal.in_file(loaded) from refusal
             told = notices(tokenizer, encoded, loaded.numbers, loaded.info.kind)

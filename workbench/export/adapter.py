@@ -19,6 +19,7 @@ from workbench.export.card import portable_name, write_card
 from workbench.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from workbench.models.files import TOKENIZER_FILES, TOKENIZER_VOCABULARIES, contained, read_json_object
 from workbench.models.generation_settings import FILE as GENERATION
+from workbench.models.labels import FILE as LABELS
 
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold; a real time would make every zip different
 _LARGE = 1 << 31  # bytes; from here on an entry needs the zip64 form
@@ -35,7 +36,7 @@ def zip_adapter(adapter_folder: Path, destination: Path, card: str | None, *, ba
     """
     adapter_folder, destination = Path(adapter_folder), Path(destination)
     files = check_adapter(adapter_folder)
-    names = [name for name in (*TOKENIZER_FILES, GENERATION) if contained(adapter_folder, name)]
+    names = [name for name in (*TOKENIZER_FILES, GENERATION, LABELS) if contained(adapter_folder, name)]
     base = portable_name(base_model or files.base_model or "base")
     if card is None:
         inside = {"tokenizer_inside": _has_tokenizer(names), "settings_inside": GENERATION in names}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from workbench.config.tasks import CAUSAL, CLASSIFICATION, Task
 from workbench.models.origin import HUB_NAME, LICENCES
 
 KINDS = ("adapter", "model")
@@ -39,6 +40,20 @@ folder = {here}
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype={dtype}).eval()
 """
+# A model that sorts or scores, and how it is asked.
+_CLASSES = {"AutoModelForCausalLM": "AutoModelForSequenceClassification"}
+_HEAD = ", num_labels={count}, pad_token_id=tokenizer.pad_token_id"
+_SORT = """
+inputs = tokenizer("A text to sort", return_tensors="pt")
+shares = model(**inputs).logits[0].softmax(-1)
+labels = {labels}
+print({{label: round(share.item(), 3) for label, share in zip(labels, shares)}})
+"""
+_SCORE = """
+messages = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hello! How can I help you?"}]
+inputs = tokenizer.apply_chat_template(messages, return_dict=True, return_tensors="pt")
+print(model(**inputs).logits[0].item())
+"""
 _HUB_OR_FOLDER = "its name on the Hugging Face Hub, or its folder on your computer"
 _WITH_THE_WORKBENCH = "write the path of the workbench's folder workbench/models/starter/model here"
 _ASK_CHAT = """
@@ -58,6 +73,29 @@ _MOST_ANSWERS, _LONGEST_ANSWER = 10, 1500  # shown in a card; characters of each
 _MARKS = re.compile(r"[*_\[\]()#!~>+-]")  # of Markdown
 _NUMBER = re.compile(r"^(\d+)([.])")  # the beginning of a list
 _LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a model is asked in the card's example.
+
+    Attributes:
+        task: what it is there for.
+        labels: that it sorts by, in the order of its outputs.
+    """
+
+    task: Task = CAUSAL
+    labels: tuple[str, ...] = ()
+
+    def code(self, load: str, kind: str, chat: bool) -> str:
+        """The example, after the lines that load the model."""
+        if self.task == CAUSAL:
+            return load + (_ASK_CHAT if chat else _ASK_TEXT) + _ANSWER
+        for name, other in _CLASSES.items():
+            load = load.replace(name, other)
+        if kind == "adapter":  # the base has no head: the adapter brings it
+            load = load.replace("(base, ", f"(base{_HEAD.format(count=max(len(self.labels), 1))}, ", 1)
+        return load + (_SORT.format(labels=[*self.labels]) if self.task == CLASSIFICATION else _SCORE)
 
 
 @dataclass(frozen=True)
@@ -126,6 +164,7 @@ def write_card(
     repo_id: str | None = None,
     curves: str | None = None,
     answers: Sequence[CardAnswer] = (),
+    asked: Asked | None = None,
 ) -> str:
     """The text of a README.md.
 
@@ -148,6 +187,7 @@ def write_card(
         repo_id: where it is pushed to; its users get it from there.
         curves: the name of the picture of its curves, beside the card.
         answers: the person's own questions with what was answered; they are shown to everybody who reads the card.
+        asked: how it is asked; None: as a model that writes.
     """
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}")
@@ -158,7 +198,7 @@ def write_card(
         _introduction(base, kind, name, made or method, dataset),
         f"Licence of the base model: {_line(license)}." if license and repo_id else "",
         "## How to use it\n\n"
-        + _usage(base, kind, chat, dtype, base_shipped, tokenizer_inside, settings_inside, repo_id),
+        + _usage(base, kind, chat, dtype, base_shipped, tokenizer_inside, settings_inside, repo_id, asked or Asked()),
         _answers(answers),
         f"## Curves\n\n![Loss by step](./{curves})" if curves else "",
         _table("Settings", ("Setting", "Value"), settings or {}),
@@ -244,6 +284,7 @@ def _usage(
     tokenizer_inside: bool,
     settings_inside: bool,
     repo_id: str | None,
+    asked: Asked,
 ) -> str:
     names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
     values = {
@@ -256,7 +297,7 @@ def _usage(
         "settings": _SETTINGS if settings_inside else "",
     }
     load = (_LOAD_ADAPTER if kind == "adapter" else _LOAD_MODEL).format(**values)
-    code = load + (_ASK_CHAT if chat else _ASK_TEXT) + _ANSWER
+    code = asked.code(load, kind, chat)
     packages = "torch transformers peft" if kind == "adapter" else "torch transformers"
     where = "" if repo_id else " in the folder of this file"
     intro = f"Install the packages (`pip install {packages}`), then run this{where}:"

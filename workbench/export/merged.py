@@ -20,15 +20,17 @@ import torch
 import transformers
 
 from workbench.config.errors import StopRequested, WorkbenchError
+from workbench.config.tasks import CAUSAL, Task
 from workbench.config.text import Text
 from workbench.data.ends import ending_of
 from workbench.export.adapter import check_free_disk
 from workbench.export.card import write_card
 from workbench.export.places import check_destination
 from workbench.models.adapters import check_adapter
+from workbench.models.assembly import load_for, result_head
 from workbench.models.files import TOKENIZER_FILES, TOKENIZER_VOCABULARIES, ModelFiles, check_folder, contained
 from workbench.models.generation_settings import write_with_ends
-from workbench.models.loading import DTYPES, load_adapter, load_model, load_tokenizer
+from workbench.models.loading import DTYPES, load_adapter, load_tokenizer
 
 Progress = Callable[[Text, int, int], None]
 
@@ -48,6 +50,7 @@ def merge(
     *,
     quantization: str = "none",
     card: str | None = None,
+    task: Task = CAUSAL,
 ) -> Path:
     """Write the tuned model to the folder `destination` and give it back.
 
@@ -61,6 +64,7 @@ def merge(
         quantization: none merges onto the original weights. int8 or nf4 merges onto what quantising leaves of them,
             which is what an adapter that was trained on the quantised model was fitted to.
         card: the README.md; a short one is written where it is None.
+        task: what the model is there for; one that sorts or scores keeps its head and its labels.
 
     Errors (`code`): destination_exists, disk_full, not_finite, and those of `check_folder`, `check_adapter` and
     `load_adapter`.
@@ -69,8 +73,7 @@ def merge(
     report = _Report(progress, stop)
     report(Text("Checking the files", "检查文件"))
     files = check_folder(base_folder)
-    if adapter_folder is not None:
-        check_adapter(adapter_folder)
+    _ = check_adapter(adapter_folder) if adapter_folder is not None else None
     stored = files.dtype if files.dtype in DTYPES else "fp32"
     chosen = stored if dtype == "auto" else dtype
     check_destination(destination, [folder for folder in (base_folder, adapter_folder) if folder is not None])
@@ -85,8 +88,8 @@ def merge(
         if unchanged:
             _copy_weights(files, temporary, report)
         else:
-            _save_weights(files, adapter_folder, temporary, chosen, quantization, report)
-        _copy_settings(files.folder, adapter_folder, temporary)
+            _save_weights(files, adapter_folder, temporary, chosen, quantization, report, task)
+        _copy_settings(files.folder, adapter_folder, temporary, task)
         chat = check_folder(temporary).has_template
         card = card or write_card(base=str(base_folder), kind="model", chat=chat, dtype=chosen)
         (temporary / "README.md").write_text(card, encoding="utf-8")
@@ -117,14 +120,21 @@ class _Report:
 
 
 def _save_weights(
-    files: ModelFiles, adapter: Path | None, target: Path, dtype: str, quantization: str, report: _Report
+    files: ModelFiles,
+    adapter: Path | None,
+    target: Path,
+    dtype: str,
+    quantization: str,
+    report: _Report,
+    task: Task,
 ) -> None:
     """Load, merge and save; on the CPU, so that a card in use by a run is left alone."""
     report(Text("Loading the base model", "加载基座模型"))
+    head = result_head(task, adapter or files.folder, load_tokenizer(files.folder).pad_token_id)
     if adapter is None or quantization == "none":
-        model = load_model(files.folder, dtype, device="cpu")
+        model = load_for(files.folder, dtype, device="cpu", head=head)
     else:
-        model = load_model(files.folder, dtype, quantization, device="cpu")
+        model = load_for(files.folder, dtype, quantization, device="cpu", head=head)
         model = model.dequantize(dtype=DTYPES[dtype])
     report(Text("Merging the adapter", "合并适配器"))
     if adapter is not None:
@@ -134,8 +144,9 @@ def _save_weights(
     _check_finite(model)
     model = model.to(DTYPES[dtype])
     report(Text("Saving the model", "保存模型"))
-    # Saving checks the generation settings and fails on harmless contradictions; the base's own are written instead.
-    model.generation_config = transformers.GenerationConfig.from_model_config(model.config)
+    if task == CAUSAL:
+        # Saving checks the generation settings and fails on harmless contradictions; the base's own are written instead.
+        model.generation_config = transformers.GenerationConfig.from_model_config(model.config)
     model.save_pretrained(str(target), max_shard_size=_SHARD)
     report.check()
     del model
@@ -183,11 +194,12 @@ def _copy_weights(files: ModelFiles, target: Path, report: _Report) -> None:
                 copy.write(block)
 
 
-def _copy_settings(base: Path, adapter: Path | None, target: Path) -> None:
+def _copy_settings(base: Path, adapter: Path | None, target: Path, task: Task) -> None:
     """Tokenizer and template as they are, the ones that were trained with, else the base's; and where answers end."""
     own = adapter is not None and any(contained(adapter, name) for name in TOKENIZER_VOCABULARIES)
     source = Path(adapter) if own and adapter is not None else base
     for name in TOKENIZER_FILES:
         if contained(source, name):
             shutil.copyfile(source / name, target / name)
-    write_with_ends(base, target, ending_of(load_tokenizer(target)).tokens)
+    if task == CAUSAL:
+        write_with_ends(base, target, ending_of(load_tokenizer(target)).tokens)

@@ -8,6 +8,7 @@ from workbench.config.fields import knob
 from workbench.config.registry import METHOD_HELP, METHOD_LABEL, MethodOptions
 from workbench.config.text import Text
 from workbench.methods.base import Method, Parts
+from workbench.methods.metrics import Metric
 from workbench.methods.rows import encode_rows
 
 
@@ -82,6 +83,44 @@ class DPO(Method):
     data_kinds: ClassVar[tuple[str, ...]] = ("preference",)
     Options: ClassVar[type[MethodOptions]] = DPOOptions
     sequences: ClassVar[int] = 2
+    watch: ClassVar[Text] = Text(
+        "Watch the margin: it should rise on the pairs kept back, too, and the better answer should win more than half of the "
+        "time. A margin that rises without end means that both answers become unlikely: raise beta.",
+        "请看分差：在留出的偏好对上也应上升，好回答应胜出一半以上。如果分差无止境地上升，说明两个回答都变得不可能了：请调大 beta。",
+    )
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(
+            "rewards/margins",
+            Text("margin", "分差"),
+            Text(
+                "By how much more the better answer has gained in likelihood than the other, times beta. It begins at 0 and should "
+                "rise.",
+                "与训练前相比，好回答的可能性比差回答多增加了多少，乘以 beta。从 0 开始，应当上升。",
+            ),
+            better="up",
+            main=True,
+        ),
+        Metric(
+            "rewards/accuracies",
+            Text("better answer wins", "好回答胜出"),
+            Text(
+                "How often the better answer gained more than the other. 50 % is guessing.",
+                "好回答的可能性增加得更多的比例。50% 等于瞎猜。",
+            ),
+            better="up",
+            percent=True,
+            main=True,
+        ),
+        Metric(
+            "rewards/chosen",
+            Text("gain of better answers", "好回答的变化"),
+            Text(
+                "How much likelier better answers became than before training. Far below 0, the model forgets to write them.",
+                "与训练前相比，好回答的可能性增加了多少。远低于 0 时，模型会忘记如何写它们。",
+            ),
+            better="up",
+        ),
+    )
 
     def build_trainer(self, parts: Parts) -> Any:
         """See `Method.build_trainer`."""

@@ -24,14 +24,14 @@ def encode_rows(parts: Parts) -> tuple[list[Any], list[Any]]:
     length = max_length(parts)
     total, train_count = len(parts.train) + len(parts.evaluation), len(parts.train)
 
-    def encode(examples: list[dict[str, Any]], before: int) -> list[Any]:
+    def encode(kind: str, examples: list[dict[str, Any]], before: int) -> list[Any]:
         def progress(done: int, of: int) -> None:
             parts.progress(before + done, total)
 
-        return encode_many(parts.tokenizer, examples, parts.config.data.learn, length, parts.stop, progress)
+        return encode_many(parts.tokenizer, kind, examples, parts.config.data.learn, length, parts.stop, progress)
 
-    train = encode(parts.train, 0)
-    evaluation = encode(parts.evaluation, train_count)
+    train = encode(parts.kinds[0], parts.train, 0)
+    evaluation = encode(parts.kinds[1], parts.evaluation, train_count)
     _tell_notices(parts, train + evaluation)
     train = _usable(parts, train, length, Text("training", "训练"))
     evaluation = _usable(parts, evaluation, length, Text("evaluation", "评估"))
@@ -49,8 +49,7 @@ def max_length(parts: Parts) -> int:
 def _tell_notices(parts: Parts, encoded: list[Any]) -> None:
     """Say how answers end, and which rows lose words, before the first step."""
     examples = [*parts.train, *parts.evaluation]
-    kind = "text" if examples and "text" in examples[0] else "chat"
-    for notice in notices(parts.tokenizer, encoded, parts.row_numbers(examples), kind):
+    for notice in notices(parts.tokenizer, encoded, parts.row_numbers(examples), parts.kinds[0]):
         parts.report(with_rows(notice))
 
 

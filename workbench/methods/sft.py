@@ -8,6 +8,7 @@ from workbench.config.fields import knob
 from workbench.config.registry import METHOD_HELP, METHOD_LABEL, MethodOptions
 from workbench.config.text import Text
 from workbench.methods.base import Method, Parts
+from workbench.methods.metrics import Metric
 from workbench.methods.rows import encode_rows
 
 
@@ -28,6 +29,23 @@ class SFT(Method):
     )
     data_kinds: ClassVar[tuple[str, ...]] = ("chat", "text")
     Options: ClassVar[type[MethodOptions]] = SFTOptions
+    watch: ClassVar[Text] = Text(
+        "Watch both losses: they should fall together. When that of the rows kept back rises while the other falls, it learns by "
+        "heart.",
+        "请看两条损失曲线：它们应一起下降。如果留出样本的损失上升而训练损失下降，说明模型在死记硬背。",
+    )
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(
+            "mean_token_accuracy",
+            Text("tokens foreseen", "猜中的词元"),
+            Text(
+                "How often the likeliest next token is the right one, of the tokens that are learned.",
+                "在要学习的词元中，最可能的下一个词元恰好正确的比例。",
+            ),
+            better="up",
+            percent=True,
+        ),
+    )
 
     def build_trainer(self, parts: Parts) -> Any:
         """See `Method.build_trainer`."""

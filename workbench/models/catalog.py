@@ -31,7 +31,9 @@ from workbench.config.disk import (
     write_json,
 )
 from workbench.config.errors import WorkbenchError
+from workbench.config.tasks import CAUSAL, CLASSIFICATION, REWARD, Task
 from workbench.config.text import Text, listed, same, writable
+from workbench.models.config_file import tasks_of
 from workbench.models.files import ModelFiles, check_folder
 from workbench.models.folders import model_folders
 from workbench.models.reading import model_error, read_json_object
@@ -63,6 +65,13 @@ class ModelInfo:
     dtype: str = ""  # of the stored weights: fp32, bf16, fp16, ...
     place: str = FOLDER  # what `delete` takes away: FOLDER, ENTRY, FILE, or HELD (nothing)
     problem: WorkbenchError | None = None
+    tasks: tuple[Task, ...] = (CAUSAL, CLASSIFICATION, REWARD)
+    """What it can be trained for."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can be talked to."""
+        return CAUSAL in self.tasks
 
 
 @dataclass(frozen=True)
@@ -296,6 +305,7 @@ class ModelCatalog:
             dtype=files.dtype if files else "",
             place=HELD if made or (path.parent not in model_folders(self._home) and not shipped) else _place(path),
             problem=problem,
+            tasks=tasks_of(files.config) if files else (),
         )
 
     @staticmethod

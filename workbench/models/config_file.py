@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench.config.errors import WorkbenchError
 from workbench.config.problems import short
+from workbench.config.tasks import CAUSAL, CLASSIFICATION, REWARD, Task
 from workbench.config.text import Text
 from workbench.models.reading import entries, model_error, refuse_huge_numbers, short_key
 from workbench.models.sources import literal_in
@@ -23,6 +24,22 @@ _ATTENTION_NAMES = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "
 _COUNTS = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads") + (
     ("n_embd", "n_layer", "n_head", "d_model")
 )
+ENCODERS = frozenset(
+    {
+        "distilbert",
+        "bert",
+        "roberta",
+        "xlm-roberta",
+        "camembert",
+        "electra",
+        "albert",
+        "deberta",
+        "deberta-v2",
+        "modernbert",
+    }
+    | {"mpnet", "mobilebert"}
+)
+"""Architectures that read a text as a whole and write nothing, of those that transformers sorts texts with."""
 _CHOOSE = Text("Choose the folder of a transformers model.", "请选择 transformers 模型所在的文件夹。")
 
 
@@ -53,8 +70,8 @@ def check_config(config: dict[str, Any], name: str = "config.json") -> None:
         )
     refuse_code(config, name)
     refuse_huge_numbers(config, name)
-    known = text_architectures()
-    if known is not None and kind not in known:
+    known, sorts = text_architectures(), sorting_architectures()
+    if known is not None and sorts is not None and kind not in known | sorts:
         raise unknown_architecture(kind)
     for section in (config, config.get("text_config")):
         if isinstance(section, dict):
@@ -106,6 +123,43 @@ def text_architectures() -> frozenset[str] | None:
     return frozenset(kind for kind, _ in pairs) if pairs else None
 
 
+@functools.cache
+def sorting_architectures() -> frozenset[str] | None:
+    """The same of models that sort texts."""
+    pairs = literal_in(
+        "transformers", "models/auto/modeling_auto.py", "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES"
+    )
+    return (
+        frozenset(kind for kind, _ in pairs if kind in ENCODERS or kind in (text_architectures() or ()))
+        if pairs
+        else None
+    )
+
+
+# What an encoder says that it is made for: filling masks; what has a head that sorts cannot write either.
+_WRITE_NOTHING = (
+    "ForSequenceClassification",
+    "ForMaskedLM",
+    "ForPreTraining",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
+
+
+def tasks_of(config: dict[str, Any]) -> tuple[Task, ...]:
+    """What the model of a config.json that `check_config` accepts can be trained for."""
+    kind, named = config["model_type"], config.get("architectures")
+    first = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
+    writers, sorters = text_architectures(), sorting_architectures()
+    found: list[Task] = []
+    body = first.endswith("Model") and kind in ENCODERS  # behind which nothing writes
+    if (writers is None or kind in writers) and not first.endswith(_WRITE_NOTHING) and not body:
+        found.append(CAUSAL)
+    if sorters is None or kind in sorters:
+        found += [CLASSIFICATION, REWARD]
+    return tuple(found)
+
+
 def unknown_architecture(kind: str) -> WorkbenchError:
     """The error for a `model_type` that transformers has no model for."""
     try:
@@ -115,8 +169,8 @@ def unknown_architecture(kind: str) -> WorkbenchError:
     return model_error(
         Text(
             "transformers {version} can't load the architecture {kind} (model_type in config.json) as a model that "
-            "writes text.",
-            "transformers {version} 无法将 {kind} 架构（config.json 中的 model_type）作为文本生成模型加载。",
+            "writes or sorts texts.",
+            "transformers {version} 无法将 {kind} 架构（config.json 中的 model_type）作为文本生成或文本分类模型加载。",
         ).with_(kind=kind[:60], version=version),
         Text(
             "Choose a model that writes text, such as a Llama or Qwen model.",

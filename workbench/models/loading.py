@@ -34,6 +34,10 @@ from workbench.models.tokenizer_file import check_tokenizer
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+POOLER = "pooler"
+HEADS = ("score", "classifier", "pre_classifier", "classification_head", POOLER)
+"""How architectures call what they have behind their body; it learns whole, and so it is never quantised."""
+
 _LOG = logging.getLogger(__name__)
 _PAD_TOKENS = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|PAD_TOKEN|>")
 _PLAIN_INITIALISATIONS = (None, True, False, "gaussian")
@@ -101,6 +105,7 @@ def load_model(
     attention: str | None = None,
     *,
     auto_class: Any = None,
+    settings: dict[str, Any] | None = None,
 ) -> Any:
     """The model in `folder`, in eval mode, on `device`.
 
@@ -111,6 +116,7 @@ def load_model(
         device: where the weights go, without a second copy on the way; default `pick_device()`.
         attention: an attention implementation of transformers; default sdpa, or eager for models that lack it.
         auto_class: the transformers Auto class; default AutoModelForCausalLM.
+        settings: for its config, of a head that the files need not have (see `assembly`).
     """
     files = check_folder(folder)
     if dtype not in DTYPES or quantization not in QUANTIZATIONS:
@@ -123,18 +129,18 @@ def load_model(
         "local_files_only": True,
         "output_loading_info": True,
         "attn_implementation": attention or "sdpa",
-        # Given here, the folder's own file is not read: one odd value in it would end the loading, or the first answer.
-        "generation_config": transformers.GenerationConfig(**read_generation_settings(files.folder).used),
     }
+    options |= _of_task(files.folder, settings)
     if quantization != "none":
-        options["quantization_config"] = quantization_config(quantization, DTYPES[dtype])
+        whole = [*HEADS] if settings is not None else None
+        options["quantization_config"] = quantization_config(quantization, DTYPES[dtype], whole)
     if place.type != "cpu" or quantization != "none":
         options["device_map"] = {"": place}
-    # Weights that stay as they are in the file are best mapped, since the system can drop them when it needs the memory.
+    # Weights that stay as in the file are best mapped: the system can drop them when it needs the memory.
     converted = quantization != "none" or (place.type == "cpu" and files.dtype != dtype)
-    auto_class = auto_class or transformers.AutoModelForCausalLM
     try:
         with no_larger_than(files.parameters, files.tensors), one_by_one(converted):
+            auto_class = auto_class or transformers.AutoModelForCausalLM
             model, info = _from_pretrained(auto_class, files.folder, options, fall_back=attention is None)
     except (torch.OutOfMemoryError, MemoryError):
         raise
@@ -142,13 +148,21 @@ def load_model(
         raise _much_larger(files.folder) from error
     except Exception as error:  # a config.json with wrong values can make a model's code raise anything
         raise _explain(error, files.folder, files.config) from error
-    _check_complete(info, files.folder)
+    _check_complete(info, files.folder, model if settings is not None else None)
     guard_packing(model)
     if getattr(model, "hf_device_map", None) and place.type == "cpu":
         del model.hf_device_map  # peft would spread the model over the devices that it finds
     if converted:
         _release_memory()
     return model.eval()
+
+
+def _of_task(folder: Path, settings: dict[str, Any] | None) -> dict[str, Any]:
+    """What a model is told that writes, or that gets a head with these settings."""
+    if settings is not None:
+        return {**settings, "ignore_mismatched_sizes": True}  # a head of other classes is made anew
+    # Given here, the folder's own file is not read: one odd value in it would end the loading, or the first answer.
+    return {"generation_config": transformers.GenerationConfig(**read_generation_settings(folder).used)}
 
 
 def guard_packing(model: torch.nn.Module) -> int:
@@ -234,9 +248,16 @@ def _from_pretrained(auto_class: Any, folder: Path, options: dict[str, Any], fal
         return auto_class.from_pretrained(str(folder), **{**options, "attn_implementation": "eager"})
 
 
-def _check_complete(info: dict[str, Any], folder: Path) -> None:
+def _check_complete(info: dict[str, Any], folder: Path, with_head: Any = None) -> None:
+    """Refuse what lacks weights; of a model `with_head`, those of its body."""
     missing = sorted(info.get("missing_keys") or ())
     wrong = [str(item[0]) for item in info.get("mismatched_keys") or ()]
+    if with_head is not None:
+        body = f"{with_head.base_model_prefix}."
+        missing, wrong = (
+            [name for name in names if name.startswith(body) and not name.startswith(f"{body}{POOLER}.")]
+            for names in (missing, wrong)
+        )
     if missing or wrong:
         raise model_error(
             Text(

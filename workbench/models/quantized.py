@@ -65,20 +65,24 @@ class _Opener:
         return self._opens(*arguments, **options)
 
 
-def quantization_config(kind: str, dtype: torch.dtype) -> transformers.BitsAndBytesConfig:
+def quantization_config(
+    kind: str, dtype: torch.dtype, whole: list[str] | None = None
+) -> transformers.BitsAndBytesConfig:
     """What transformers is told of a quantisation, which is done in pieces on a CPU from now on.
 
     Args:
         kind: int8 or nf4; nf4 quantises its scales a second time (QLoRA, https://arxiv.org/abs/2305.14314, 3).
         dtype: of the computation.
+        whole: layers that stay as they are; None: what transformers leaves, the output layer.
     """
     _quantise_in_pieces()
     if kind == "int8":
         # It warns about its cast to fp16 on every call of every layer.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+        return transformers.BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=whole)
     return transformers.BitsAndBytesConfig(
         load_in_4bit=True,
+        llm_int8_skip_modules=whole,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype,
         bnb_4bit_use_double_quant=True,

@@ -38,10 +38,11 @@ function exact(value) {
   return value.toFixed(Math.abs(value) < 10 ? 3 : 1);
 }
 
-function scale(series, data, width) {
+function scale(series, data, width, tall) {
   const xs = series.flatMap(line => line.x), ys = series.flatMap(line => line.y);
   let low = Math.min(...ys), high = Math.max(...ys);
   if (low >= 0 && low < high * 0.6) low = 0;
+  if (data.percent) high = Math.min(1, Math.max(high, low + 0.1));
   if (high === low) {
     high += Math.abs(high) * 0.1 || 1;
     low -= Math.abs(low) * 0.1;
@@ -51,7 +52,7 @@ function scale(series, data, width) {
   high = Math.ceil(high / size - 1e-9) * size;
   const rows = ticks(low, high, Math.round((high - low) / size)).found.map(value => [value, label(value, size)]);
   const box = {left: 10 + 7 * Math.max(...rows.map(row => row[1].length)), right: width - 12, top: 10,
-    bottom: (width < 560 ? 200 : 250) - 24};
+    bottom: (tall ? (width < 560 ? 200 : 250) : 140) - 24};
   const start = Math.min(0, ...xs), end = Math.max(data.end || 0, ...xs, start + 1);
   return {
     ...box, rows, columns: ticks(start, end, Math.max(2, Math.floor(width / 80)), true).found,
@@ -91,33 +92,40 @@ function drawLine(svg, at, line, step) {
   return nearest;
 }
 
+// One chart with its names above it; `tall` for the first.
+function drawPanel(box, panel, tall) {
+  const series = panel.series.filter(line => line.x.length);
+  if (!series.length) return false;
+  const shown = value => panel.percent ? (100 * value).toFixed(1) + ' %' : exact(value);
+  const width = Math.max(220, box.clientWidth - 28), at = scale(series, {...data, percent: panel.percent}, width, tall);
+  if (panel.percent) at.rows = at.rows.map(([value]) => [value, Math.round(100 * value) + ' %']);
+  const svg = make('svg', {height: at.bottom + 24, viewBox: `0 0 ${width} ${at.bottom + 24}`, role: 'img',
+    'aria-label': panel.summary || ''});
+  const names = word('div', 'names'), step = hover === null ? null : at.back(hover);
+  drawAxes(svg, at);
+  let place = null;
+  for (const line of series) {
+    const nearest = drawLine(svg, at, line, step), entry = word('span');
+    entry.appendChild(word('i', line.kind));
+    entry.appendChild(document.createTextNode(line.name + (nearest < 0 ? '' : ' ' + shown(line.y[nearest]))));
+    names.appendChild(entry);
+    if (nearest >= 0 && place === null) place = line.x[nearest];
+  }
+  names.appendChild(word('span', 'axis', data.step + (place === null ? '' : ' ' + place)));
+  if (place !== null) {
+    svg.appendChild(make('line', {class: 'cursor', x1: at.x(place), x2: at.x(place), y1: at.top, y2: at.bottom}));
+  }
+  box.append(names, svg);
+  return true;
+}
+
 function draw() {
   const box = element.querySelector('.wb-chart');
   if (!box) return;
   box.dataset.key = data.run || '';
-  const series = data.series.filter(line => line.x.length);
   box.replaceChildren();
-  if (!series.length) {
-    box.appendChild(word('p', 'empty', data.empty || ''));
-    return;
-  }
-  const width = Math.max(220, box.clientWidth - 28), at = scale(series, data, width), height = at.bottom + 24;
-  const svg = make('svg', {height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': data.summary || ''});
-  const names = word('div', 'names'), step = hover === null ? null : at.back(hover);
-  drawAxes(svg, at);
-  let shown = null;
-  for (const line of series) {
-    const nearest = drawLine(svg, at, line, step), entry = word('span');
-    entry.appendChild(word('i', line.kind));
-    entry.appendChild(document.createTextNode(line.name + (nearest < 0 ? '' : ' ' + exact(line.y[nearest]))));
-    names.appendChild(entry);
-    if (nearest >= 0 && shown === null) shown = line.x[nearest];
-  }
-  names.appendChild(word('span', 'axis', data.step + (shown === null ? '' : ' ' + shown)));
-  if (shown !== null) {
-    svg.appendChild(make('line', {class: 'cursor', x1: at.x(shown), x2: at.x(shown), y1: at.top, y2: at.bottom}));
-  }
-  box.append(names, svg);
+  const drawn = [data, ...(data.panels || [])].filter((panel, number) => drawPanel(box, panel, number === 0));
+  if (!drawn.length) box.appendChild(word('p', 'empty', data.empty || ''));
 }
 
 element.addEventListener('pointermove', event => {

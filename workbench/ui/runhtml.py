@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from workbench.engine.plan import evaluate_every
 from workbench.engine.records import DAMAGED
 from workbench.engine.runview import Answers, RunView
 from workbench.engine.verdict import BAD
+from workbench.methods import METHODS
+from workbench.methods.metrics import OF_EVALUATION, Metric
 from workbench.ui import html
 
 _NAMES = {kind: adapter.name for kind, adapter in ADAPTERS.items()}
@@ -170,7 +172,25 @@ def tiles(record: Any, view: RunView, lang: str, kept_back: bool = True) -> html
         now["loss"] = record.train_loss
     helps = {"loss": _MEAN.to(lang), "eval_loss": _CHECKED.to(lang)}
     shown = [(label, key) for label, key in _TILES if key != "eval_loss" or kept_back or now.get(key) is not None]
-    return html.kpis((label.to(lang), number(key, now.get(key)), helps.get(key, "")) for label, key in shown)
+    made = [(label.to(lang), number(key, now.get(key)), helps.get(key, "")) for label, key in shown]
+    made[len(made) - 3 : len(made) - 3] = list(_own_numbers(record, view, lang))
+    return html.kpis(made)
+
+
+def metrics_of(record: Any) -> tuple[Metric, ...]:
+    """The numbers that a run's method declares."""
+    method = METHODS.get(record.method)
+    return method.metrics if method is not None else ()
+
+
+def _own_numbers(record: Any, view: RunView, lang: str) -> Iterator[tuple[str, str, str]]:
+    """Label, value and help of the method's main numbers, on the rows kept back where there are such."""
+    for metric in metrics_of(record):
+        for name in (f"{OF_EVALUATION}{metric.name}", metric.name):
+            value = view.numbers[name].latest if name in view.numbers else None
+            if metric.main and value is not None:
+                yield metric.label.to(lang), metric.written(value), metric.help.to(lang)
+                break
 
 
 def sentence(record: Any, view: RunView, lang: str, ahead: str = "", damage: Sequence[Text] = ()) -> html.Markup:

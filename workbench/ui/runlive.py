@@ -16,7 +16,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.text import Text, same
 from workbench.engine.runview import RunView
 from workbench.engine.session import Session
-from workbench.ui import chart, html, runhtml
+from workbench.ui import chart, findinghtml, html, runhtml
 from workbench.ui.live import Live
 
 WATCHED = 16  # runs; one that was dropped is read again from its first event
@@ -61,8 +61,8 @@ class RunPieces:
 
     def chart(self, run_id: str, lang: str) -> dict[str, Any]:
         """What `chart.js` draws."""
-        with self._look(run_id) as (_, watched):
-            return {"run": run_id, **chart.drawing(watched.view, lang)}
+        with self._look(run_id) as (record, watched):
+            return {"run": run_id, **chart.drawing(watched.view, lang, runhtml.metrics_of(record))}
 
     def note(self, run_id: str, lang: str) -> html.Markup:
         """What the state means."""
@@ -77,7 +77,8 @@ class RunPieces:
         """First and latest answers."""
         with self._look(run_id) as (record, watched):
             asked, every = self.engine.asking(run_id) if record.active else ((), None)
-            return runhtml.answers(record, watched.view, lang, asked, every)
+            said = runhtml.answers(record, watched.view, lang, asked, every)
+            return html.join([findinghtml.shown(watched.view.findings, lang), said])
 
     def log(self, run_id: str, lang: str) -> html.Markup:
         """The end of the log."""

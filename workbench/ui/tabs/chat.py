@@ -157,7 +157,7 @@ def targets(engine: Session, lang: str) -> list[tuple[str, str]]:
         elif run.finished_well:
             found.append((_RUN_CHOICE.with_(name=names[run.id], date=runhtml.when(run.created)).to(lang), run.id))
     for model in engine.models.list():
-        if model.problem is None:
+        if model.problem is None and model.writes:
             found.append((_MODEL_CHOICE.with_(name=model.name).to(lang), model.id))
     return found
 

@@ -1,0 +1,213 @@
+"""Models that score: classification and reward. What is learned, that the numbers are those of plain scripts and formulas,
+that padding is not needed, and that a run goes on exactly."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.method_parts import logged, make_parts, preferences
+from workbench.config.tasks import CLASSIFICATION, REWARD
+from workbench.methods import METHODS
+from workbench.methods.scores import classified, preferred
+
+torch = pytest.importorskip("torch")
+from transformers import AutoTokenizer, LlamaForSequenceClassification, Trainer, TrainingArguments  # noqa: E402
+
+from tests.tiny_models import make_base  # noqa: E402
+from workbench.adapters.lora import lora_of  # noqa: E402
+from workbench.models.assembly import Head, heads_of, lay_adapter, load_for, places_of_ends  # noqa: E402
+
+
+def labelled(count: int = 24) -> list[dict[str, Any]]:
+    """Texts of very different length; the label is in their first letter."""
+    return [
+        {"text": "ab"[number % 2] + "x" * (30 if number % 3 == 0 else 4), "label": ("warm", "cold")[number % 2]}
+        for number in range(count)
+    ]
+
+
+def trainer_for(folder: Path, kind: str, rows: list[dict[str, Any]], **changes: Any) -> Any:
+    """A method's trainer on a tiny Llama, its head made and its adapter laid as the engine does it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    base = folder / "base"
+    if not base.exists():
+        make_base(base)
+    method = METHODS[kind]
+    labels = method.labels(rows)
+    pad = AutoTokenizer.from_pretrained(base).pad_token_id
+    model = load_for(base, "fp32", device="cpu", head=Head(method.task, labels, pad, seed=3))
+    parts = make_parts(folder, rows, model, **{"method.kind": kind, "data__max_length": 64, **changes})
+    if lora_of(parts.config.adapter) is not None:
+        parts.model = lay_adapter(model, parts.peft_config)
+    parts.labels = labels
+    return method.build_trainer(parts)
+
+
+ROWS = {"classify": labelled, "reward": preferences}
+
+
+@pytest.mark.parametrize("adapter", ["lora", "none"])
+@pytest.mark.parametrize("kind", ["classify", "reward"])
+def test_what_is_shown_is_learned_also_of_rows_kept_back(tmp_path: Path, kind: str, adapter: str) -> None:
+    rows = ROWS[kind](40)
+    trainer = trainer_for(
+        tmp_path, kind, rows[:28], evaluation_rows=rows[28:], steps=30, adapter__kind=adapter,
+        optimization__learning_rate=2e-3 if adapter == "none" else 1e-2,
+    )  # fmt: skip
+    trainer.train()
+    numbers = trainer.evaluate()
+    assert numbers["eval_accuracy"] >= 0.9 and numbers["eval_loss"] < 0.4, numbers
+    assert logged(trainer, "accuracy") and logged(trainer, "num_tokens")[-1] > 0
+    for metric in METHODS[kind].metrics:
+        assert f"eval_{metric.name}" in numbers and metric.label.to("zh") and metric.help.to("zh")
+
+
+def plain_rows(rows: list[dict[str, Any]], tokenizer: Any) -> list[dict[str, Any]]:
+    places = {"cold": 0, "warm": 1}
+    return [{**tokenizer(row["text"]), "labels": places[row["label"]]} for row in rows]
+
+
+@pytest.mark.parametrize("adapter", ["lora", "none"])
+def test_losses_are_those_of_a_plain_transformers_script(tmp_path: Path, adapter: str) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import DataCollatorWithPadding, set_seed
+
+    rows = labelled(32)
+    set_seed(42)
+    ours = trainer_for(tmp_path, "classify", rows, steps=20, adapter__kind=adapter, optimization__learning_rate=1e-3)
+    assert ours._packed == "segments", "no padding"
+    ours.train()
+
+    base = tmp_path / "base"
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    torch.manual_seed(3)
+    model = LlamaForSequenceClassification.from_pretrained(base, num_labels=2, pad_token_id=tokenizer.pad_token_id)
+    set_seed(42)
+    if adapter == "lora":
+        model = get_peft_model(
+            model,
+            LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=r".*_proj", modules_to_save=["score"]),
+        )
+    plain = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(tmp_path / "plain"), per_device_train_batch_size=4, max_steps=20, learning_rate=1e-3,
+            lr_scheduler_type="constant", logging_steps=1, report_to="none", use_cpu=True, disable_tqdm=True, seed=42,
+            data_seed=42, optim="adamw_torch_fused", weight_decay=0.0, save_strategy="no",
+        ),
+        train_dataset=plain_rows(rows, tokenizer),
+        data_collator=DataCollatorWithPadding(tokenizer, padding_side="right"),
+    )  # fmt: skip
+    plain.train()
+    assert logged(ours) == pytest.approx(logged(plain), rel=1e-4)
+
+
+def test_the_loss_of_rewards_is_the_formula(tmp_path: Path) -> None:
+    rows = preferences(3)
+    trainer = trainer_for(tmp_path, "reward", rows, method__centre=0.1, optimization__batch_size=3)
+    batch = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[place] for place in range(3)]))
+    trainer.model.eval()
+    with torch.no_grad():
+        loss = trainer.compute_loss(trainer.model, batch).item()
+        alone = [
+            [trainer._alone(ids, "cpu").item() for ids in trainer.sequences(trainer.train_dataset[n])] for n in range(3)
+        ]
+    wanted = sum(math.log1p(math.exp(-(c - r))) + 0.1 * (c + r) ** 2 for c, r in alone) / 3
+    assert loss == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "none"])
+@pytest.mark.parametrize("kind", ["classify", "reward"])
+def test_going_on_from_a_checkpoint_is_exact(tmp_path: Path, kind: str, adapter: str) -> None:
+    from transformers import set_seed
+
+    rows, ends = ROWS[kind](30), []
+    for name, first in (("whole", 12), ("parts", 7)):
+        set_seed(1)
+        options = {"adapter__kind": adapter, "optimization__learning_rate": 1e-3}
+        if adapter == "lora":
+            options["adapter__dropout"] = 0.1
+        trainer = trainer_for(tmp_path / name, kind, rows, steps=12, **options)
+        trainer.args.save_steps = trainer.args.max_steps = first
+        trainer.args.save_strategy = "steps"
+        trainer.train()
+        if first == 7:
+            set_seed(99)
+            trainer = trainer_for(tmp_path / name, kind, rows, steps=12, **options)
+            trainer.train(resume_from_checkpoint=str(next((tmp_path / name / "out").glob("checkpoint-7"))))
+        ends.append({name: weight.clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad})
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_a_saved_adapter_gives_the_same_scores_in_plain_peft(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    trainer = trainer_for(tmp_path, "classify", labelled(), steps=6)
+    trainer.train()
+    trainer.model.save_pretrained(tmp_path / "adapter")
+    torch.manual_seed(77)  # whatever the new head begins with
+    plain = LlamaForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=2, pad_token_id=256)
+    plain = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval()
+    trainer.model.eval()
+    for row in (trainer.train_dataset[0], trainer.train_dataset[1]):
+        ids = torch.tensor([row.input_ids])
+        with torch.no_grad():
+            assert torch.allclose(plain(ids).logits, trainer._alone(row.input_ids, "cpu"), atol=1e-6)
+
+
+def test_a_head_is_made_of_the_seed_alone(tmp_path: Path) -> None:
+    make_base(tmp_path)
+    torch.manual_seed(5)
+    one = load_for(tmp_path, "fp32", device="cpu", head=Head(CLASSIFICATION, ("a", "b", "c"), 256, seed=1))
+    before = torch.random.get_rng_state()
+    other = load_for(tmp_path, "fp32", device="cpu", head=Head(CLASSIFICATION, ("a", "b", "c"), 256, seed=1))
+    assert torch.equal(torch.random.get_rng_state(), before) and torch.equal(one.score.weight, other.score.weight)
+    third = load_for(tmp_path, "fp32", device="cpu", head=Head(CLASSIFICATION, ("a", "b", "c"), 256, seed=2))
+    assert not torch.equal(one.score.weight, third.score.weight)
+    assert one.config.id2label == {0: "a", 1: "b", 2: "c"} and heads_of(one) == ["score"]
+    assert load_for(tmp_path, "fp32", device="cpu", head=Head(REWARD, (), 256)).config.num_labels == 1
+
+
+def test_the_end_of_a_text_is_its_last_token_that_is_no_padding() -> None:
+    ids = torch.tensor([5, 6, 0, 7, 0, 0, 8])
+    assert places_of_ends(ids, [0, 3, 6, 7], 0).tolist() == [1, 3, 6]
+    assert places_of_ends(ids, [0, 3, 6, 7], None).tolist() == [2, 5, 6]
+    assert places_of_ends(torch.tensor([0, 0]), [0, 2], 0).tolist() == [1]
+
+
+def test_scores_of_many_rows_are_what_they_are_by_hand() -> None:
+    shares = [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]]
+    numbers, shown = classified(shares, [0, 1, 0, 1], ("no", "yes"), lambda place: f"row {place}")
+    assert numbers == {"accuracy": 0.5, "macro_f1": pytest.approx(0.5)}
+    assert shown["table"] == [[1, 1], [1, 1]] and shown["labels"] == ["no", "yes"]
+    assert [(one["label"], one["said"], one["share"], one["text"]) for one in shown["wrong"]] == [
+        ("no", "yes", 0.7, "row 2"), ("yes", "no", 0.6, "row 3"),
+    ]  # fmt: skip
+    # F1 of three classes, of which nobody has or says the third: (2*2/(2*2+1+0) + 2*1/(2*1+0+1)) / 2
+    numbers, _ = classified([[1, 0, 0]] * 3 + [[0, 1, 0]], [0, 0, 1, 1], ("a", "b", "c"), str)
+    assert numbers["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert preferred([1.0, 0.0, 2.0], [0.0, 0.0, 3.0]) == {"accuracy": 0.5, "margin": 0.0, "reward": 1.0}
+
+
+def test_rows_of_an_encoder_are_padded_and_learned(tmp_path: Path) -> None:
+    from transformers import DistilBertConfig, DistilBertForMaskedLM
+
+    base = tmp_path / "base"
+    make_base(base)
+    config = DistilBertConfig(
+        vocab_size=264, dim=64, hidden_dim=128, n_layers=2, n_heads=4, max_position_embeddings=128, pad_token_id=256
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        DistilBertForMaskedLM(config).save_pretrained(base)
+    rows = labelled(40)
+    trainer = trainer_for(
+        tmp_path, "classify", rows[:28], evaluation_rows=rows[28:], steps=40, optimization__learning_rate=5e-3
+    )
+    assert trainer._packed is None and heads_of(trainer._base) == ["pre_classifier", "classifier"]
+    trainer.train()
+    assert trainer.evaluate()["eval_accuracy"] >= 0.9
