@@ -100,7 +100,7 @@ def test_losses_are_those_of_a_plain_transformers_script(tmp_path: Path, adapter
             data_seed=42, optim="adamw_torch_fused", weight_decay=0.0, save_strategy="no",
         ),
         train_dataset=plain_rows(rows, tokenizer),
-        data_collator=DataCollatorWithPadding(tokenizer, padding_side="right"),
+        data_collator=DataCollatorWithPadding(tokenizer),
     )  # fmt: skip
     plain.train()
     assert logged(ours) == pytest.approx(logged(plain), rel=1e-4)

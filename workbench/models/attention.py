@@ -190,4 +190,6 @@ def _keeps_rows_apart(model: Any, name: str) -> bool:
 
 
 def _logits(model: Any, **inputs: Any) -> torch.Tensor:
-    return model(**inputs, use_cache=False).logits[0].float()
+    """What a model says of each token, or, of a body without a head, what it makes of it."""
+    output = model(**inputs, use_cache=False)
+    return getattr(output, "logits", getattr(output, "last_hidden_state", None))[0].float()
