@@ -303,8 +303,7 @@ def test_encoding_stops_when_asked(make):
 
 
 def test_every_kind_of_example_is_encoded(make):
-    tokenizer = make(PLAIN)
-    question, answer = TALK[:2], [TALK[2]]
+    tokenizer, question, answer = make(PLAIN), TALK[:2], [TALK[2]]
     feedback = encode_many(tokenizer, "feedback", [{"prompt": TALK[:4], "completion": [TALK[4]], "label": True}])[0]
     assert learned_text(tokenizer, feedback) == ["one<|im_end|>"]
     assert feedback.label is True

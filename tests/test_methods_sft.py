@@ -259,3 +259,34 @@ def test_progress_counts_both_sets(tmp_path: Path) -> None:
 
 def test_embedding_noise_keeps_its_scale_by_padding(tmp_path: Path) -> None:
     assert not build(tmp_path, optimization__neftune_alpha=5.0).padding_free
+
+
+# Continued pre-training
+
+
+def test_texts_are_read_without_losing_a_token_and_are_foreseen_better_afterwards(tmp_path):
+    texts = [{"text": "the tide turns and the tide turns " * (1 + number % 9)} for number in range(30)]
+    parts = make_parts(
+        tmp_path, texts[:24], evaluation_rows=texts[24:], steps=25, **{"method.kind": "pretrain"}, data__max_length=48
+    )
+    trainer = METHODS["pretrain"].build_trainer(parts)
+    from workbench.data.tokens import encode_many
+
+    whole = [token for row in encode_many(parts.tokenizer, "text", texts[:24]) for token in row.input_ids]
+    assert [token for row in trainer.train_dataset["input_ids"] for token in row] == whole
+    assert {len(row) for row in trainer.train_dataset["input_ids"][:-1]} == {48}
+    assert list(trainer.train_dataset["labels"]) == list(trainer.train_dataset["input_ids"]), "every token is learned"
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate()["eval_loss"] < 0.5 * before
+
+
+def test_texts_may_stay_rows_of_their_own(tmp_path):
+    texts = [{"text": "a" * 80}, {"text": "b" * 10}]
+    parts = make_parts(tmp_path, texts, **{"method.kind": "pretrain"}, method__packing=False, data__max_length=32)
+    trainer = METHODS["pretrain"].build_trainer(parts)
+    assert [len(row) for row in trainer.train_dataset["input_ids"]] == [32, 11]
+    count = METHODS["pretrain"].count
+    assert count(parts.config, 100, 6400.0) == 100
+    packed = parts.config.changed({"method.packing": True})
+    assert count(packed, 100, 6401.0) == 201

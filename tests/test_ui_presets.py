@@ -44,7 +44,7 @@ def groups(models: list[Any], memory: Memory, card: bool) -> dict[str, str]:
 def test_on_a_computer_as_it_comes_the_presets_for_the_starter_work_and_the_others_say_what_they_need() -> None:
     found = groups([STARTER], ROOM, card=False)
     assert {name for name, group in found.items() if group == NOW} == {
-        "first-run", "first-run-zh", "own-data", "own-pairs", "shorter-kinder",
+        "first-run", "first-run-zh", "own-data", "own-pairs", "shorter-kinder", "classify-starter", "reward-starter",
     }  # fmt: skip
     assert found["full-tuning-small"] == MODEL
     assert found["lora-8gb"] == found["dpo-lora"] == found["qlora-24gb"] == CARD
@@ -55,7 +55,8 @@ def test_on_a_computer_as_it_comes_the_presets_for_the_starter_work_and_the_othe
 
 def test_a_preset_works_where_its_model_and_a_card_are_and_a_broken_model_is_none() -> None:
     card = Memory("a card", 0, 24_000_000_000)
-    here = [STARTER, model("Qwen3-1.7B", 1.7e9), model("Qwen3-0.6B", 6e8), model("Qwen3-14B", 14.8e9)]
+    here = [STARTER, model("Qwen3-1.7B", 1.7e9), model("Qwen3-0.6B", 6e8), model("Qwen3-8B", 8.2e9)]
+    here.append(model("Qwen3-14B", 14.8e9))
     assert set(groups(here, card, card=True).values()) == {NOW}
     assert groups(here, Memory("a small card", 0, 6_000_000_000), card=True)["qlora-24gb"] == CARD
     assert groups([STARTER], card, card=True)["lora-8gb"] == MODEL

@@ -118,10 +118,11 @@ def forecast(
     model = models.resolve(config.model.base, allow_paths)
     loaded = data.load(config.data.train, allow_paths=allow_paths)
     learned, kept = split_counts(config, len(loaded.examples))
-    rows = max(learned, 1)
-    plan = plan_steps(config, rows)
     sample = loaded.examples[:SAMPLE_ROWS]
     mean = sum(map(text_tokens, sample)) / len(sample) if sample else 1.0
+    rows = max(METHODS[config.method.kind].count(config, learned, learned * mean), 1)
+    mean *= learned / rows
+    plan = plan_steps(config, rows)
     per_row = min(mean, config.data.max_length)
     tokens = int(per_row * plan.total * config.optimization.batch_size * config.optimization.accumulation)
     per_step = config.optimization.batch_size * config.optimization.accumulation

@@ -11,12 +11,13 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import SaveStrategy
 
 from workbench.config.errors import StopRequested
-from workbench.data.turns import Message
+from workbench.config.tasks import REWARD
 from workbench.engine.chats import free_memory
-from workbench.engine.generation import Sampling, generate
 from workbench.engine.hardware import memory_of_this_process
+from workbench.engine.own_questions import reply
 from workbench.engine.plan import Measured
-from workbench.engine.training import ANSWER_TOKENS, TrainingJob, prepare
+from workbench.engine.training import TrainingJob, prepare
+from workbench.methods import METHODS
 
 STEPS = 12  # at most; the first one is slower than others and does not count
 ENOUGH_SECONDS = 20.0  # of steps that count, after which no other is begun
@@ -60,9 +61,10 @@ def _timed(job: TrainingJob, progress: Callable[[int, int], None], question: str
     if job.stop.is_set():
         raise StopRequested
     asked = time.perf_counter()
+    if METHODS[job.config.method.kind].task == REWARD:
+        question = None  # it is asked nothing
     if question is not None:
-        messages: list[Message] = [{"role": "user", "content": question}]
-        generate(trainer.model, ready.tokenizer, messages, Sampling(max_new_tokens=ANSWER_TOKENS), stop=job.stop)
+        reply(trainer.model, ready.tokenizer, question, job.stop)
     return Measured(
         seconds_to_begin=clock.begun - began,
         seconds_per_step=clock.seconds / max(clock.steps, 1),

@@ -5,7 +5,6 @@ Order of things: load, read, build the trainer, train (or go on from a checkpoin
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -28,19 +27,16 @@ from workbench.config.text import Text, listed
 from workbench.data.library import Loaded
 from workbench.data.notices import row_numbers
 from workbench.data.tokens import TemplateRefusal
-from workbench.data.turns import Message
-from workbench.engine import scoring
-from workbench.engine.boundary import ENDINGS, explain, is_out_of_memory, logger
+from workbench.engine.boundary import logger
 from workbench.engine.callback import RunCallback
 from workbench.engine.changes import check_same_rows, told
-from workbench.engine.chats import free_memory
 from workbench.engine.checks import check_device, named_layers, refuse
 from workbench.engine.desk import Desk
-from workbench.engine.events import Event, ProblemFound, Sample, Stage, Unanswered
+from workbench.engine.events import Event, ProblemFound, Stage
 from workbench.engine.fitting import Machine, shape_of_folder, tokens_of_rows, with_checkpointing
-from workbench.engine.generation import Sampling, generate, kept_random_numbers
 from workbench.engine.hardware import memory, physical_cores
-from workbench.engine.plan import EVALUATION_ROWS, kept_back, plan_of, plan_steps
+from workbench.engine.own_questions import ask
+from workbench.engine.plan import EVALUATION_ROWS, StepPlan, kept_back, plan_of, plan_steps
 from workbench.engine.saving import save_result
 from workbench.methods import METHODS
 from workbench.methods.arguments import common_arguments
@@ -52,7 +48,6 @@ from workbench.models.generation_settings import read_generation_settings
 from workbench.models.loading import check_vocabulary, load_tokenizer, pick_device, pick_dtype
 from workbench.models.quick_lora import quicken
 
-ANSWER_TOKENS = 96
 _NOT_ASKED = Text(
     "A reward model writes no answers, so your own questions are not asked.",
     "奖励模型不写回答，所以不会提问你自己的问题。",
@@ -174,7 +169,7 @@ def prepare(job: TrainingJob) -> Prepared:
         job.emit,
         job.stop,
         config.checkpoints.keep,
-        ask_questions=lambda model, step: None if method.task == REWARD else _ask(job, model, tokenizer, step),
+        ask_questions=lambda model, step: None if method.task == REWARD else ask(job, model, tokenizer, step),
         findings=lambda: method.findings(trainer),
         serve=lambda model: job.desk.serve(model, tokenizer, job.stop),
     )
@@ -209,7 +204,11 @@ def _tell_changes(trainer: Any, job: TrainingJob, before: Course, course: Course
     if text is not None:
         job.emit(ProblemFound(text.as_dict()))
         logger.info("%s", text.to("en"))
-    plan = plan_of(job.config, course.total)
+    _follow(trainer, plan_of(job.config, course.total))
+
+
+def _follow(trainer: Any, plan: StepPlan) -> None:
+    """Log, check and save as a plan says."""
     trainer.args.logging_steps, trainer.args.save_steps = plan.log_every, plan.save_every
     if trainer.args.eval_steps is not None:
         trainer.args.eval_steps = plan.evaluate_every
@@ -275,6 +274,7 @@ def _build(
         trainer = method.build_trainer(parts)
     except TemplateRefusal as refusal:
         raise refusal.in_file(*job.sets) from refusal
+    _follow(trainer, plan_steps(config, len(trainer.train_dataset)))  # rows were left out, or laid together
     for printer in (PrinterCallback, ProgressCallback):  # they print to the terminal what we report as events
         trainer.remove_callback(printer)
     if device.startswith("cuda") and trainer.args.parallel_mode == ParallelMode.NOT_DISTRIBUTED:
@@ -291,10 +291,8 @@ def _build(
 
 def _layers(model: Any) -> dict[str, int]:
     """A loaded model's layers with the dimensions of their largest weight."""
-    return {
-        name: max((weight.ndim for weight in layer.parameters(recurse=False)), default=0)
-        for name, layer in model.named_modules()
-    }
+    own = {name: layer.parameters(recurse=False) for name, layer in model.named_modules()}
+    return {name: max((weight.ndim for weight in weights), default=0) for name, weights in own.items()}
 
 
 def _left_out(job: TrainingJob, model: Any) -> list[str]:
@@ -328,35 +326,6 @@ def _checkpointing(job: TrainingJob, model: Any, place: tuple[str, str]) -> bool
 def _weights_dtype(config: RunConfig, dtype: str) -> str:
     """Frozen weights are held in the precision of the computation; weights that learn are held in fp32."""
     return "fp32" if config.adapter.whole else dtype
-
-
-def _ask(job: TrainingJob, model: Any, tokenizer: Any, step: int) -> None:
-    """Answer the person's own questions and keep the answers with the run. One that fails is no reason to end a training."""
-    for question in job.config.evaluation.questions:
-        if job.stop.is_set():
-            return
-        sampling = Sampling(max_new_tokens=ANSWER_TOKENS)
-        messages: list[Message] = [{"role": "user", "content": question}]
-        try:
-            with kept_random_numbers(model):
-                if scoring.scores(model):
-                    answer = scoring.said(model, tokenizer, messages)
-                else:
-                    answer = generate(model, tokenizer, messages, sampling, stop=job.stop)
-        except StopRequested:
-            raise
-        except ENDINGS as error:
-            if not isinstance(error, WorkbenchError):
-                logger.warning("the question %r could not be answered", question, exc_info=error)
-            job.emit(Unanswered(step, question, explain(error).message.as_dict()))
-            if is_out_of_memory(error):
-                error.__traceback__ = None  # its frames hold the memory
-                free_memory()
-            continue
-        job.emit(Sample(step, question, answer))
-        with (job.folder / "samples.jsonl").open("a", encoding="utf-8") as file:
-            line = {"step": step, "question": question, "answer": answer}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _save_checkpoint(trainer: Any, callback: RunCallback) -> None:

@@ -176,9 +176,8 @@ def write_card(
         made: the method in words.
         dataset: the training data's name.
         settings: main settings, dotted path to value, in the order to show.
-        losses: final losses, such as {"training": 0.41, "evaluation": None}; None is left out.
-        license: of the base model; left out when unknown.
-        languages: ISO codes, left out when unknown.
+        losses: final ones, such as {"training": 0.41, "evaluation": None}; None is left out.
+        license, languages: of the base model, and ISO codes; left out when unknown.
         chat: whether the model answers conversations (has a chat template) or continues text.
         dtype: fp32, bf16 or fp16, for the example.
         tokenizer_inside: whether an adapter's folder brings the tokenizer.

@@ -92,6 +92,10 @@ class Method(ABC):
         """The classes that the rows of a classification name, in order; nothing for other tasks."""
         return ()
 
+    def count(self, config: RunConfig, rows: int, tokens: float) -> int:
+        """How many rows the trainer learns from, of so many rows of data with so many tokens in all; a guess before the run."""
+        return rows
+
     def check(
         self, config: RunConfig, rows: Sequence[dict[str, Any]], evaluation: Sequence[dict[str, Any]]
     ) -> list[Problem]:

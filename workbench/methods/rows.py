@@ -14,14 +14,17 @@ from workbench.data.tokens import encode_many
 from workbench.methods.base import Parts
 
 
-def encode_rows(parts: Parts) -> tuple[list[Any], list[Any]]:
+def encode_rows(parts: Parts, *, whole: bool = False) -> tuple[list[Any], list[Any]]:
     """Training and evaluation rows as `encode_many` gives them.
+
+    Args:
+        whole: nothing is cut here; whoever asks cuts.
 
     Raises:
         WorkbenchError: no row is left to learn from, or the chat template refuses one.
         StopRequested: Stop was pressed.
     """
-    length = max_length(parts)
+    length = None if whole else max_length(parts)
     total, train_count = len(parts.train) + len(parts.evaluation), len(parts.train)
 
     def encode(kind: str, examples: list[dict[str, Any]], before: int) -> list[Any]:
@@ -36,7 +39,7 @@ def encode_rows(parts: Parts) -> tuple[list[Any], list[Any]]:
     train = _usable(parts, train, length, Text("training", "训练"))
     evaluation = _usable(parts, evaluation, length, Text("evaluation", "评估"))
     if not train:
-        raise _nothing_left(length)
+        raise _nothing_left(max_length(parts))
     return train, evaluation
 
 
@@ -53,7 +56,7 @@ def _tell_notices(parts: Parts, encoded: list[Any]) -> None:
         parts.report(with_rows(notice))
 
 
-def _usable(parts: Parts, rows: list[Any], length: int, use: Text) -> list[Any]:
+def _usable(parts: Parts, rows: list[Any], length: int | None, use: Text) -> list[Any]:
     kept = [row for row in rows if not row.dropped]
     cut = sum(row.cut > 0 for row in kept)
     if cut:

@@ -47,9 +47,13 @@ class SFT(Method):
         ),
     )
 
+    def rows(self, parts: Parts) -> tuple[list[Any], list[Any]]:
+        """Encoded rows to learn and to check with; raises as `encode_rows` does."""
+        return encode_rows(parts)
+
     def build_trainer(self, parts: Parts) -> Any:
         """See `Method.build_trainer`."""
-        train, evaluation = encode_rows(parts)
+        train, evaluation = self.rows(parts)
 
         from datasets import Dataset
         from trl import SFTConfig
