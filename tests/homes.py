@@ -34,6 +34,22 @@ def pair_rows(count: int = 48) -> list[dict[str, Any]]:
     ]
 
 
+def label_rows(count: int = 48) -> list[dict[str, Any]]:
+    """Texts of which the colour makes the label."""
+    return [
+        {
+            "text": f"{number}. {WORDS[number % 8]}, as a colour?",
+            "label": "dark" if number % 8 in (3, 4, 5) else "light",
+        }
+        for number in range(count)
+    ]
+
+
+def text_rows(count: int = 48) -> list[dict[str, Any]]:
+    """Plain texts."""
+    return [{"text": f"{number}. {WORDS[number % 8]} is a colour"} for number in range(count)]
+
+
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     """Rows as a file."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

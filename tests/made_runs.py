@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.homes import chat_rows, pair_rows, write_jsonl
+from tests.homes import chat_rows, label_rows, pair_rows, text_rows, write_jsonl
 from tests.method_parts import tiny_llama
 from tests.tiny_models import make_base, make_tokenizer
 from workbench.config.errors import StopRequested
@@ -18,8 +18,10 @@ from workbench.engine import Engine
 from workbench.engine.checkpoints import CHECKPOINT_WHOLE
 from workbench.methods import METHODS
 
-ROWS = {"chat": chat_rows, "preference": pair_rows}  # of each kind of data that a method learns from
+# Rows of each kind of data that a method learns from.
+ROWS = {"chat": chat_rows, "preference": pair_rows, "labels": label_rows, "text": text_rows}
 BASE = {"model.base": "tiny", "data.max_length": 64, "precision.dtype": "fp32", "precision.threads": 1}
+OF_KIND = {"pretrain": {"method.packing": False}}  # so that a row of the data is one of the trainer's
 STEPS = 100  # of the schedules that are looked at
 
 
@@ -59,7 +61,7 @@ class Workshop:
     def config(self, kind: str, settings: dict[str, Any]) -> RunConfig:
         """The config of a run; `{data}` in a value stands for the kind of data that the method learns from."""
         data = METHODS[kind].data_kinds[0]
-        given = {"method.kind": kind, "data.train": "{data}", **BASE, **settings}
+        given = {"method.kind": kind, "data.train": "{data}", **BASE, **OF_KIND.get(kind, {}), **settings}
         filled = {k: v.replace("{data}", data) if isinstance(v, str) else v for k, v in given.items()}
         return RunConfig().changed(filled)
 
@@ -81,10 +83,15 @@ class Workshop:
 # Looks at rows
 
 
+def fields(row: Any) -> dict[str, Any]:
+    """A trainer's row, which is a dictionary or one of ours."""
+    return row if isinstance(row, dict) else asdict(row)
+
+
 def numbers(*datasets: Any, made: Made) -> list[int]:
     """The numbers with which the questions begin."""
     read = made.trainer.processing_class.decode
-    rows = [row for dataset in datasets for row in dataset]
+    rows = [fields(row) for dataset in datasets for row in dataset]
     return sorted(int(re.findall(r"(\d+)\. ", read(row.get("prompt_ids") or row["input_ids"]))[0]) for row in rows)
 
 
@@ -102,7 +109,7 @@ def counts(made: Made) -> tuple[int, int]:
 
 def longest(made: Made) -> int:
     answers = ("input_ids", "chosen_ids", "rejected_ids")
-    rows = made.trainer.train_dataset
+    rows = [fields(row) for row in made.trainer.train_dataset]
     return max(len(row.get("prompt_ids", [])) + max(len(row.get(name, [])) for name in answers) for row in rows)
 
 
@@ -184,7 +191,8 @@ def biases(made: Made) -> list[str]:
 
 def whole_layers(made: Made) -> list[str]:
     names = [name.partition(".modules_to_save.") for name in learning(made)]
-    return [before.rpartition(".")[2] for before, found, _ in names if found]
+    heads = ("score",)  # which learn whole anyway
+    return [last for before, found, _ in names if found and (last := before.rpartition(".")[2]) not in heads]
 
 
 def first_weights(made: Made) -> float:

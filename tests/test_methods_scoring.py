@@ -30,6 +30,19 @@ def labelled(count: int = 24) -> list[dict[str, Any]]:
     ]
 
 
+def encoder(base: Path) -> None:
+    """A DistilBERT that fills masks, in place of the Llama."""
+    from transformers import DistilBertConfig, DistilBertForMaskedLM
+
+    make_base(base)
+    config = DistilBertConfig(
+        vocab_size=264, dim=64, hidden_dim=128, n_layers=2, n_heads=4, max_position_embeddings=128, pad_token_id=256
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        DistilBertForMaskedLM(config).save_pretrained(base)
+
+
 def trainer_for(folder: Path, kind: str, rows: list[dict[str, Any]], **changes: Any) -> Any:
     """A method's trainer on a tiny Llama, its head made and its adapter laid as the engine does it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,14 +133,19 @@ def test_the_loss_of_rewards_is_the_formula(tmp_path: Path) -> None:
     assert loss == pytest.approx(wanted, rel=1e-4)
 
 
-@pytest.mark.parametrize("adapter", ["lora", "none"])
-@pytest.mark.parametrize("kind", ["classify", "reward"])
-def test_going_on_from_a_checkpoint_is_exact(tmp_path: Path, kind: str, adapter: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "adapter", "padded"),
+    [("classify", "lora", False), ("classify", "none", False), ("reward", "lora", False), ("reward", "none", False),
+     ("classify", "lora", True), ("classify", "none", True)],
+)  # fmt: skip
+def test_going_on_from_a_checkpoint_is_exact(tmp_path: Path, kind: str, adapter: str, padded: bool) -> None:
     from transformers import set_seed
 
     rows, ends = ROWS[kind](30), []
     for name, first in (("whole", 12), ("parts", 7)):
         set_seed(1)
+        if padded:
+            encoder(tmp_path / name / "base")
         options = {"adapter__kind": adapter, "optimization__learning_rate": 1e-3}
         if adapter == "lora":
             options["adapter__dropout"] = 0.1
@@ -140,6 +158,7 @@ def test_going_on_from_a_checkpoint_is_exact(tmp_path: Path, kind: str, adapter:
             trainer = trainer_for(tmp_path / name, kind, rows, steps=12, **options)
             trainer.train(resume_from_checkpoint=str(next((tmp_path / name / "out").glob("checkpoint-7"))))
         ends.append({name: weight.clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad})
+        assert (trainer._packed is None) is padded
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
@@ -194,16 +213,7 @@ def test_scores_of_many_rows_are_what_they_are_by_hand() -> None:
 
 
 def test_rows_of_an_encoder_are_padded_and_learned(tmp_path: Path) -> None:
-    from transformers import DistilBertConfig, DistilBertForMaskedLM
-
-    base = tmp_path / "base"
-    make_base(base)
-    config = DistilBertConfig(
-        vocab_size=264, dim=64, hidden_dim=128, n_layers=2, n_heads=4, max_position_embeddings=128, pad_token_id=256
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        DistilBertForMaskedLM(config).save_pretrained(base)
+    encoder(tmp_path / "base")
     rows = labelled(40)
     trainer = trainer_for(
         tmp_path, "classify", rows[:28], evaluation_rows=rows[28:], steps=40, optimization__learning_rate=5e-3
@@ -211,3 +221,18 @@ def test_rows_of_an_encoder_are_padded_and_learned(tmp_path: Path) -> None:
     assert trainer._packed is None and heads_of(trainer._base) == ["pre_classifier", "classifier"]
     trainer.train()
     assert trainer.evaluate()["eval_accuracy"] >= 0.9
+
+
+def test_rows_of_like_length_come_together_each_once_and_in_another_order_each_epoch() -> None:
+    from workbench.methods.trainers.scoring import LikeLengths
+
+    lengths = [5 if number % 3 else 31 for number in range(400)]
+    order = LikeLengths(lengths, 4, seed=1)
+    first = list(order)
+    order.set_epoch(1)
+    assert sorted(first) == list(range(400)) and list(order) != first
+    order.set_epoch(0)
+    assert list(order) == first and list(LikeLengths(lengths, 4, seed=2)) != first
+    batches = [first[start : start + 4] for start in range(0, 400, 4)]
+    mixed = sum(len({lengths[place] for place in batch}) > 1 for batch in batches)
+    assert mixed <= 0.1 * len(batches)

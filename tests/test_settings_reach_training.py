@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests import made_runs as see
-from tests.made_runs import BASE, ROWS, Made, Workshop
+from tests.made_runs import BASE, OF_KIND, ROWS, Made, Workshop
 from workbench.config.fields import knobs
 from workbench.config.run import RunConfig
 from workbench.methods import METHODS
@@ -76,7 +76,7 @@ REACH: dict[str, list[Case]] = {
         Case("lora_only", see.biases, ["q_proj"], beside=BIASED),
     ],
     "adapter.rank_stabilized": [Case(True, see.of_layers(lambda layer: layer.scaling["default"]), 8.0)],
-    "adapter.modules_to_save": [Case(["lm_head"], see.whole_layers, beside=BIASED)],
+    "adapter.modules_to_save": [Case(["embed_tokens"], see.whole_layers, beside=BIASED)],
     "precision.dtype": [
         Case("bf16", see.precision, (True, "torch.bfloat16", False)),
         Case("bf16", see.precision, (True, "torch.float32", True), beside={"adapter.kind": "none"}),
@@ -122,10 +122,13 @@ REACH: dict[str, list[Case]] = {
         Case("robust", LOSS, [["robust"], 0.1]),
     ],
     "dpo.label_smoothing": [Case(0.3, see.of_trainer("label_smoothing"), beside={"method.loss": "robust"})],
+    "reward.centre": [Case(0.5, see.of_trainer("_centre"))],
+    "pretrain.packing": [Case(True, lambda made: len(made.trainer.train_dataset) < 40, True)],
     "dpo.sft_weight": [Case(0.5, see.of_trainer("loss_types", "loss_weights"), [["sigmoid", "sft"], [1.0, 0.5]])],
 }
 # What cannot be seen here, and the test that sees it.
 ARGUMENTS, DPO = "tests/test_methods_arguments.py", "tests/test_methods_dpo.py"
+SCORING, TEXTS = "tests/test_methods_scoring.py", "tests/test_methods_sft.py::test_texts_are_read_without_losing"
 ELSEWHERE = {
     "method.kind": "tests/test_settings_reach_training.py::test_every_method_builds_a_trainer_of_its_own",
     "precision.dtype=auto": "tests/test_models_loading.py::test_auto_is_fp16_on_older_cards",
@@ -133,6 +136,10 @@ ELSEWHERE = {
     "precision.activation_checkpointing=off": "tests/test_settings_reach_training.py::test_memory_decides",
     "optimization.optimizer=paged_adamw_32bit": f"{ARGUMENTS}::test_every_optimizer_is_known_to_transformers",
     "dpo:data.learn": f"{DPO}::test_the_preferred_answer_gains_on_the_other",  # answers are all there is to learn
+    "classify:data.learn": f"{SCORING}::test_what_is_shown_is_learned_also_of_rows_kept_back",  # the label is
+    "reward:data.learn": f"{SCORING}::test_what_is_shown_is_learned_also_of_rows_kept_back",
+    "pretrain:data.learn": f"{TEXTS}_a_token_and_are_foreseen_better_afterwards",  # every token is
+    "reward:evaluation.questions": "tests/test_engine_scoring.py::test_a_reward_model_prefers_and_says_what_it_needs",
     "dpo:adapter.dropout": f"{DPO}::test_nothing_random_comes_between_the_model_and_its_reference",
     "dpo:optimization.neftune_alpha": f"{DPO}::test_nothing_random_comes_between_the_model_and_its_reference",
 }
@@ -165,8 +172,10 @@ def test_every_setting_is_looked_at() -> None:
     unseen = set()
     for path, cases in REACH.items():
         values = [case.value for case in cases]
-        assert settings[path].default not in values, f"{path}: its usual value shows nothing"
-        values.append(BASE.get(path, settings[path].default))
+        kind, _, name = path.partition(".")
+        usual = {**BASE, **{f"{kind}.{one[7:]}": value for one, value in OF_KIND.get(kind, {}).items()}}
+        assert usual.get(path, settings[path].default) not in values, f"{path}: its usual value shows nothing"
+        values.append(usual.get(path, settings[path].default))
         unseen |= {f"{path}={name}" for name, _ in settings[path].choices if name not in values}
     assert unseen == {key for key in ELSEWHERE if "=" in key}, "choices that nobody looks at"
 
@@ -180,7 +189,7 @@ def test_what_is_seen_elsewhere_is_seen_there() -> None:
 def test_every_method_builds_a_trainer_of_its_own(workshop: Workshop) -> None:
     assert {METHODS[kind].data_kinds[0] for kind in METHODS} <= {*ROWS}, "rows for the new method's kind of data"
     trainers = {type(workshop.usual(kind, {}).trainer) for kind in METHODS}
-    assert len(trainers) == len(METHODS)
+    assert len(trainers) == len(METHODS) - 1, "pre-training is imitation of every token"
     assert {workshop.engine.run(workshop.usual(kind, {}).run_id).method for kind in METHODS} == {*METHODS}
 
 

@@ -2,18 +2,21 @@
 
 Rows are encoded already. Where a model can keep rows apart that lie behind each other (a decoder, see `models.attention`), a
 batch has no padding, and the head sees the last token of each row only; else rows of like length come into one batch
-(`group_by_length`) and are padded. The loss is the same in both.
+(`LikeLengths`) and are padded. The loss is the same in both.
 Imports torch and transformers; imported only when a run starts.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy, logsigmoid
+from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from workbench.methods.scores import classified, preferred
 from workbench.methods.trainers.counted import CountedOnce
@@ -133,6 +136,14 @@ class ScoringTrainer(CountedOnce, GoesOn, Trainer):
             self._notes.clear()
         super().log(logs, *args, **kwargs)
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """At random, and where rows are padded, such that rows of like length come together."""
+        if self._packed:
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset
+        lengths = [max(map(len, self.sequences(rows[place]))) for place in range(len(rows))]
+        return LikeLengths(lengths, self.args.train_batch_size, self.args.data_seed or self.args.seed)
+
     def _collate(self, rows: list[Any]) -> dict[str, Any]:
         parts = [self.sequences(row) for row in rows]
         sequences = [part[number] for number in range(len(parts[0])) for part in parts]
@@ -150,7 +161,8 @@ class ScoringTrainer(CountedOnce, GoesOn, Trainer):
     def _find_packing(self) -> str | None:
         """The attention with which rows need no padding, where their scores then are what they are alone."""
         self._packed = None
-        if len(heads_of(self._base)) != 1:
+        # NEFTune scales its noise by the length of a row, which a packed batch hides.
+        if len(heads_of(self._base)) != 1 or self.args.neftune_noise_alpha is not None:
             return None
         training = self.model.training
         self.model.eval()
@@ -240,10 +252,32 @@ class RewardTrainer(ScoringTrainer):
         return preferred(chosen.tolist(), rejected.tolist()), None
 
 
-class Rows(torch.utils.data.Dataset):
-    """Encoded rows as they are, with their lengths for `group_by_length`."""
+class LikeLengths(Sampler[int]):
+    """Rows at random, of which those that are near each other are about as long; the same in each process and after Resume.
 
-    column_names = ("length",)
+    Args:
+        lengths: of the rows.
+        batch: rows of a batch.
+        seed: with the epoch it decides the order.
+    """
+
+    def __init__(self, lengths: list[int], batch: int, seed: int) -> None:
+        self._lengths, self._batch, self._seed, self._epoch = lengths, batch, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order for each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        chance = torch.Generator().manual_seed(self._seed + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch, generator=chance))
+
+
+class Rows(torch.utils.data.Dataset):
+    """Encoded rows as they are."""
 
     def __init__(self, rows: list[Any]) -> None:
         self._rows = rows
@@ -251,8 +285,8 @@ class Rows(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, place: int | str) -> Any:
-        return [row.tokens for row in self._rows] if place == "length" else self._rows[place]  # type: ignore[index]
+    def __getitem__(self, place: int) -> Any:
+        return self._rows[place]
 
 
 def scoring_arguments(arguments: dict[str, Any], *, evaluates: bool) -> TrainingArguments:
