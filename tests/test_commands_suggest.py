@@ -76,8 +76,8 @@ def test_what_cannot_be_is_refused_before_anything(tmp_path: Path, word: str, fi
 
 
 def test_data_from_which_no_method_learns_says_so_in_the_readers_language(tmp_path: Path) -> None:
-    file = tmp_path / "labels.csv"
-    file.write_text("text,label\n" + "".join(f"room {n},{'good' if n % 2 else 'bad'}\n" for n in range(20)), "utf-8")
+    file = tmp_path / "questions.csv"
+    file.write_text("prompt\n" + "".join(f"Is room {n} free?\n" for n in range(20)), "utf-8")
     said = say("train", file, "--suggest", "--home", tmp_path / "home", "--lang", "zh")
-    assert said.code == 2 and "prompt" in said.err and any("\u4e00" <= sign <= "\u9fff" for sign in said.err)
+    assert said.code == 2 and "completion" in said.err and any("\u4e00" <= sign <= "\u9fff" for sign in said.err)
     assert say("train", tmp_path / "none.jsonl", "--suggest", "--home", tmp_path / "home").code == 2

@@ -118,7 +118,7 @@ def test_training_decides_on_checkpointing_as_the_forecast_does(
     finally:
         engine.close()
     job = training.TrainingJob(config, tmp_path, info.folder, "m", rows, None, lambda event: None, threading.Event())
-    model = training.load_model(info.folder, "fp32", "none", "cpu")
+    model = training.load_for(info.folder, "fp32", "none", "cpu")
     decided = []
     for share in (10, 0.01):
         monkeypatch.setattr(training, "memory", lambda share=share: Memory("CPU", 0, int(need * share)))

@@ -78,7 +78,7 @@ def test_the_loss_at_the_end_is_the_mean_of_the_same_steps_in_the_record_and_on_
         view.feed([{"seq": step, "type": "metrics", "step": step, "total_steps": total, "loss": loss}])
     late = [float(step * step) for step in range(1, steps + 1)][-recent_steps(steps) :]
     assert view.loss.recent(recent_steps(steps)) == callback.last["loss"] == sum(late) / len(late)
-    record = SimpleNamespace(active=True, train_loss=None, total_steps=total, last_step=steps)
+    record = SimpleNamespace(method="sft", active=True, train_loss=None, total_steps=total, last_step=steps)
     assert runhtml.number("loss", sum(late) / len(late)) in runhtml.tiles(record, view, "en")
 
 

@@ -155,7 +155,7 @@ def test_a_folder_in_use_is_refused_and_left_as_it_was(base, adapter, tmp_path):
 def test_a_full_disk_is_found_before_anything_is_loaded(base, adapter, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=100_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr("workbench.export.merged.load_model", lambda *_, **__: pytest.fail("was loaded"))
+    monkeypatch.setattr("workbench.export.merged.load_for", lambda *_, **__: pytest.fail("was loaded"))
     assert code_of(base, adapter, tmp_path / "merged") == "disk_full"
     assert not list(tmp_path.iterdir())
 

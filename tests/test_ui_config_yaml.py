@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tests.homes import make_home
+from tests.homes import make_home, write_jsonl
+from tests.made_runs import ROWS
 from tests.test_ui_page import Asked, filled
 from workbench.config.run import RunConfig
 from workbench.engine import Engine, checks
@@ -23,7 +24,8 @@ def test_every_widget_set_to_another_value_is_found_in_config_yaml(tmp_path, mon
         monkeypatch.setattr(engine._board._lanes["device"], "put", lambda run_id: None)
         monkeypatch.setattr(engine, "_with_whole_paths", lambda config, checked: config)
         monkeypatch.setattr(engine.models, "resolve", lambda *args: engine.models.list()[0])
-        loaded = type(engine.data)(engine.home).load("pairs" if kind == "dpo" else "talk")
+        rows = write_jsonl(tmp_path / "rows.jsonl", ROWS[METHODS[kind].data_kinds[0]](12))
+        loaded = type(engine.data)(engine.home).load(rows, allow_paths=True)
         monkeypatch.setattr(engine.data, "load", lambda *args, **options: loaded)
         page = build(engine)
         values, wanted = filled(page.shell.shared["train.form"], kind)

@@ -140,7 +140,7 @@ class _Either(threading.Event):
         return super().is_set() or any(other.is_set() for other in self._others)
 
 
-def _load(base: Path, adapter: Path | None, quantization: str, task: Task) -> tuple[Any, Any]:
+def _load(base: Path, adapter: Path | None, quantization: str, task: Task = CAUSAL) -> tuple[Any, Any]:
     from workbench.models.assembly import load_for, result_head
     from workbench.models.loading import load_adapter, load_tokenizer, pick_device, pick_dtype
 
