@@ -236,3 +236,51 @@ def test_rows_of_like_length_come_together_each_once_and_in_another_order_each_e
     batches = [first[start : start + 4] for start in range(0, 400, 4)]
     mixed = sum(len({lengths[place] for place in batch}) > 1 for batch in batches)
     assert mixed <= 0.1 * len(batches)
+
+
+def test_a_judge_and_a_policy_over_one_base_say_what_each_says_alone(tmp_path: Path) -> None:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    from tests.tiny_models import make_adapter
+    from workbench.config.errors import WorkbenchError
+    from workbench.models.loading import load_adapter, load_model
+    from workbench.models.roles import add_judge, role
+
+    trainer = trainer_for(tmp_path, "reward", preferences(12), steps=6)
+    trainer.train()
+    trainer.model.save_pretrained(tmp_path / "reward")
+    policy = make_adapter(tmp_path / "policy", tmp_path / "base")
+    ids = torch.tensor([[97, 98, 99, 100, 101], [102, 103, 104, 256, 256]])
+
+    alone = load_adapter(load_model(tmp_path / "base", "fp32", device="cpu"), policy)
+    plain = LlamaForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=1, pad_token_id=256)
+    plain = PeftModel.from_pretrained(plain, tmp_path / "reward").eval()
+    with torch.no_grad():
+        words, base_words, points = alone(ids).logits, None, plain(ids, attention_mask=(ids != 256).int()).logits
+        with alone.disable_adapter():
+            base_words = alone(ids).logits
+
+    both = load_adapter(load_model(tmp_path / "base", "fp32", device="cpu"), policy, name="policy", trainable=True)
+    numbers = sum(weight.numel() for weight in both.parameters())
+    learning = {name for name, weight in both.named_parameters() if weight.requires_grad}
+    judge = add_judge(both, tmp_path / "reward", "reward", pad=256)
+    both.eval()
+    assert torch.equal(judge.scores(ids, (ids != 256).int()), points)
+    with torch.no_grad():
+        assert torch.equal(both(ids).logits, words), "the judge has left the policy as it was"
+        with role(both, None):
+            assert torch.equal(both(ids).logits, base_words), "the reference is the base itself"
+        assert torch.equal(both(ids).logits, words)
+    assert {name for name, weight in both.named_parameters() if weight.requires_grad} == learning
+    assert both.active_adapter == "policy"
+    added = sum(weight.numel() for weight in both.parameters()) - numbers
+    assert added == sum(w.numel() for n, w in trainer.model.named_parameters() if "lora_" in n), "no second base"
+
+    with pytest.raises(WorkbenchError, match="does not belong"):
+        add_judge(both, policy, "other", pad=256)
+    narrow = get_peft_model(
+        LlamaForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=1),
+        LoraConfig(task_type="SEQ_CLS", r=4, target_modules=["q_proj"]),
+    )
+    narrow.save_pretrained(tmp_path / "narrow")
+    assert add_judge(both, tmp_path / "narrow", "narrow", pad=256).scores(ids).shape == (2, 1)

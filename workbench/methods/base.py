@@ -23,7 +23,7 @@ from workbench.config.errors import Problem
 from workbench.config.registry import MethodOptions
 from workbench.config.run import RunConfig
 from workbench.config.tasks import CAUSAL, Task
-from workbench.config.text import Text
+from workbench.config.text import Text, same
 from workbench.methods.metrics import Metric
 
 
@@ -76,6 +76,7 @@ class Method(ABC):
         task: what the model that it makes is there for.
         metrics: its own numbers, as its trainer logs them; charts, tiles, command line and record follow.
         watch: what to look at in the chart, and what a good run looks like.
+        short: its name in half a sentence, where its kind is none.
     """
 
     kind: ClassVar[str]
@@ -87,6 +88,12 @@ class Method(ABC):
     task: ClassVar[Task] = CAUSAL
     metrics: ClassVar[tuple[Metric, ...]] = ()
     watch: ClassVar[Text] = Text("", "")
+    short: ClassVar[Text | None] = None
+
+    @property
+    def called(self) -> Text:
+        """What it is called in half a sentence: `short`, or its kind in capitals where that is a common name (SFT, DPO)."""
+        return self.short or same(self.kind.upper())
 
     def labels(self, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
         """The classes that the rows of a classification name, in order; nothing for other tasks."""

@@ -31,6 +31,7 @@ class Classify(Method):
 
     kind: ClassVar[str] = "classify"
     label: ClassVar[Text] = Text("Sort texts by label (classification)", "给文本分类")
+    short: ClassVar[Text | None] = Text("classification", "分类")
     help: ClassVar[Text] = Text(
         "Shows the model texts with their labels until it knows the label of a text that it never saw.",
         "给模型看带标签的文本，直到它能判断没见过的文本属于哪个标签。",

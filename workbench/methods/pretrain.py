@@ -37,6 +37,7 @@ class Pretrain(SFT):
 
     kind: ClassVar[str] = "pretrain"
     label: ClassVar[Text] = Text("Read texts first (continued pre-training)", "先读文本（继续预训练）")
+    short: ClassVar[Text | None] = Text("pre-training", "预训练")
     help: ClassVar[Text] = Text(
         "Lets the model read plain texts of a field, so that it knows its words before it learns to answer. It does not learn to "
         "answer from them.",

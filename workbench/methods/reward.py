@@ -36,6 +36,7 @@ class Reward(Method):
 
     kind: ClassVar[str] = "reward"
     label: ClassVar[Text] = Text("Judge answers (reward model)", "给回答打分（奖励模型）")
+    short: ClassVar[Text | None] = Text("reward model", "奖励模型")
     help: ClassVar[Text] = Text(
         "Shows the model two answers to each question, one better than the other, until it gives the better one the higher score. "
         "It does not write; another model can learn from its scores.",

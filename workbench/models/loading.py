@@ -226,7 +226,7 @@ def load_adapter(model: Any, adapter_folder: Path | str, *, name: str = "default
         raise
     except Exception as error:  # what peft raises for an adapter that does not fit depends on the layer
         _LOG.warning("adapter in %s", files.folder, exc_info=error)
-        raise _mismatch(_first_line(error)) from error
+        raise not_of_this_base(_first_line(error)) from error
     _check_loaded(model, files, name)
     return model
 
@@ -329,14 +329,14 @@ def _check_fit(base: Any, files: AdapterFiles) -> None:
         while hasattr(module, "base_layer"):
             module = module.base_layer
         if module is None:
-            raise _mismatch(path)
+            raise not_of_this_base(path)
         given = (outputs.get(path, (0,))[0], *shape[1:])
         own = [weight for name, weight in module.named_parameters(recurse=False) if name in parameters]
         if own and not any(_fits_parameter(given, shape[0], weight.shape) for weight in own):
-            raise _mismatch(f"{path}: {given} / {tuple(own[0].shape)}")
+            raise not_of_this_base(f"{path}: {given} / {tuple(own[0].shape)}")
         inputs = getattr(module, "in_features", None)
         if inputs is not None and not own and given != (module.out_features, inputs):
-            raise _mismatch(f"{path}: {given} / {(module.out_features, inputs)}")
+            raise not_of_this_base(f"{path}: {given} / {(module.out_features, inputs)}")
 
 
 def _fits_parameter(given: tuple[int, ...], ranks: int, shape: tuple[int, ...]) -> bool:
@@ -351,10 +351,11 @@ def _check_loaded(model: Any, files: AdapterFiles, name: str) -> None:
     expected = set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
     missing = sorted(expected - {tensor.name for tensor in files.tensors})
     if missing:
-        raise _mismatch(missing[0])
+        raise not_of_this_base(missing[0])
 
 
-def _mismatch(detail: str) -> WorkbenchError:
+def not_of_this_base(detail: str) -> WorkbenchError:
+    """For an adapter that fits another model."""
     return WorkbenchError(
         Text(
             "The adapter does not belong to this base model ({detail}).",

@@ -40,7 +40,8 @@ def shown(findings: Mapping[str, Any] | None, lang: str) -> html.Markup:
     wrong = findings.get("wrong") or []
     if wrong:
         made += [html.Markup(f"<h2>{html.esc(_WRONG.to(lang))}</h2>"), html.note(_WRONG_ABOUT.to(lang))]
-        made += [_mistake(one, lang) for one in wrong]
+        mistakes = html.join([_mistake(one, lang) for one in wrong])
+        made.append(html.Markup(f'<div class="mistakes">{mistakes}</div>'))
     return html.join(made)
 
 

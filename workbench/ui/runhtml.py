@@ -123,11 +123,16 @@ def name_each(records: Sequence[Any], data: Mapping[str, Text], lang: str) -> di
         found[run.id] = run.name
         if alike[run.name] > 1:
             numbers[run.name] += 1
-            how = f"{run.method.upper()} {_NAMES.get(run.adapter, '')}".strip()
+            how = f"{_called(run.method).to(lang)} {_NAMES.get(run.adapter, '')}".strip()
             learned = data.get(run.dataset, same(run.dataset)).to(lang)
             parts = [f"{run.name} ({numbers[run.name]})", how, *([learned] if learned != run.name else [])]
             found[run.id] = " · ".join(parts)
     return found
+
+
+def _called(method: str) -> Text:
+    known = METHODS.get(method)
+    return known.called if known is not None else same(method.upper())
 
 
 def when(iso: str) -> str:
@@ -143,7 +148,7 @@ def headline(record: Any, view: RunView, lang: str, base: str = "") -> html.Mark
     about = _ABOUT_FULL if record.adapter == "none" else _ABOUT if record.status != DAMAGED else _NAMED
     about = about.with_(
         name=record.name,
-        method=record.method.upper(),
+        method=_called(record.method),
         adapter=_NAMES.get(record.adapter, record.adapter),
         model=base or record.base_model,
     )

@@ -40,8 +40,8 @@ _CHOICE = Text("Data set", "数据集")
 _UPLOAD = Text("Your own file (.jsonl, .json, .csv or .txt)", "自己的文件（.jsonl、.json、.csv 或 .txt）")
 _UPLOAD_HELP = Text(
     "For example a table with the columns question and answer, saved as CSV. To teach a preference: question, chosen and "
-    "rejected.",
-    "例如含“问题”“回答”两列的表格，另存为 CSV。要教它偏好，用“问题”“优选”“拒绝”三列。",
+    "rejected. To sort texts: text and label.",
+    "例如含“问题”“回答”两列的表格，另存为 CSV。要教它偏好，用“问题”“优选”“拒绝”三列；要做分类，用“文本”“标签”两列。",
 )
 _READ_AS = Text("Read as", "读取方式")
 _READ_AS_HELP = Text(
