@@ -16,7 +16,7 @@ from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, count_chinese, size
 from workbench.engine.hardware import Memory, computes_half, device, memory
-from workbench.engine.memory import METHOD_ROLES, Change, advice, estimate, learned_bytes
+from workbench.engine.memory import Change, advice, estimate, learned_bytes, roles_of
 from workbench.models.reading import read_json_object
 from workbench.models.shape import Shape, shape_of
 
@@ -131,7 +131,7 @@ def tokens_of_rows(config: RunConfig, examples: Sequence[dict[str, Any]]) -> int
     """Tokens of a row, such that a batch of them is as large as the largest one to expect: guessed from characters."""
     counts = [text_tokens(row) for row in examples[:SAMPLE_ROWS]] or [1.0]
     longest = min(max(counts), config.data.max_length)
-    if METHOD_ROLES[config.method.kind].padded:
+    if roles_of(config.method.kind).padded:
         return max(1, int(longest))
     mean = min(sum(counts) / len(counts), config.data.max_length)
     rows = config.optimization.batch_size

@@ -17,7 +17,9 @@ from types import MappingProxyType
 from workbench.adapters.lora import LoraOptions, lora_of
 from workbench.config.errors import WorkbenchError
 from workbench.config.run import RunConfig
+from workbench.config.tasks import CAUSAL
 from workbench.config.text import Text
+from workbench.methods import METHODS
 from workbench.models.shape import Shape
 
 # Bytes a number in a linear layer. NF4: half a byte, and 4 for the scale of 64; with its scales quantised too 0.516 (QLoRA,
@@ -89,6 +91,14 @@ METHOD_ROLES = MappingProxyType(
         "rloo": Roles(reference=True, generates=True, whole_head=True),
     }
 )
+
+
+def roles_of(kind: str) -> Roles:
+    """Of a method; of one that is not counted above, what it declares, with all logits kept: rather too much than too little."""
+    method = METHODS.get(kind)
+    if kind in METHOD_ROLES or method is None:
+        return METHOD_ROLES[kind]
+    return Roles(sequences=method.sequences, words=method.task == CAUSAL, whole_head=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +180,7 @@ def estimate(
     processor = device.startswith("cpu")
     by_itself = not processor if half is None else half
     half = config.precision.dtype in ("bf16", "fp16") or (config.precision.dtype == "auto" and by_itself)
-    roles = METHOD_ROLES[method or config.method.kind]
+    roles = roles_of(method or config.method.kind)
     tokens = config.optimization.batch_size * roles.sequences * min(row_tokens, config.data.max_length)
     lora = lora_of(config.adapter)
     holding = Holding(

@@ -58,7 +58,7 @@ def role(model: Any, name: str | None) -> Iterator[None]:
             yield
         return
     before = model.active_adapter
-    learning = {key for key, weight in model.named_parameters() if weight.requires_grad} if before != name else set()
+    learning = before != name and any(w.requires_grad for key, w in model.named_parameters() if f".{before}." in key)
     if before != name:
         model.base_model.set_adapter(name, inference_mode=True)
         model.active_adapter = name
