@@ -13,10 +13,12 @@ from typing import Any
 import gradio as gr
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.tasks import CAUSAL
 from workbench.config.text import Text
 from workbench.engine.session import Session
 from workbench.ui import html, runhtml
 from workbench.ui.conversation import BASE, MAX_QUESTION, TUNED, Conversation, Turn
+from workbench.ui.judging import how_to_ask, task_of
 from workbench.ui.rowhtml import error as error_html
 from workbench.ui.shell import QUIET, Shell
 from workbench.ui.tabtools import on_open, panel, run_names
@@ -178,8 +180,11 @@ def _relisted(shell: Shell, state: Conversation, lang: str) -> Any:
 
 
 def sides(engine: Session, target: str) -> list[str]:
-    """Which sides answer: both of a run, one of a model."""
-    return [BASE, TUNED] if any(run.id == target for run in engine.runs()) else [BASE]
+    """Which sides answer: both of a run, but for one that judges; one of a model."""
+    run = next((run for run in engine.runs() if run.id == target), None)
+    if run is None:
+        return [BASE]
+    return [BASE, TUNED] if task_of(run.method) == CAUSAL else [TUNED]
 
 
 def _window(shell: Shell, elem_id: str) -> gr.Chatbot:
@@ -323,6 +328,8 @@ def _windows(shell: Shell, state: Conversation, lang: str) -> list[Any]:
     if run is None and not any(other.finished_well or other.status == "running" for other in runs):
         said.append(html.note(_NONE_TUNED.to(lang)))
     said += _notices(shell, state.target, lang)
+    if run is not None and (how := how_to_ask(run.method)) is not None:
+        said.append(html.note(how.to(lang)))
     return [
         html.join(said),
         state.shown(BASE),
