@@ -284,3 +284,81 @@ def test_a_judge_and_a_policy_over_one_base_say_what_each_says_alone(tmp_path: P
     )
     narrow.save_pretrained(tmp_path / "narrow")
     assert add_judge(both, tmp_path / "narrow", "narrow", pad=256).scores(ids).shape == (2, 1)
+
+
+# Preferences without a reference
+
+
+def odds_trainer(folder: Path, rows: list[dict[str, Any]], **changes: Any) -> Any:
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = make_parts(folder, rows, **{"method.kind": "orpo", "data__max_length": 64, **changes})
+    return METHODS["orpo"].build_trainer(parts)
+
+
+@pytest.mark.parametrize(("loss", "weight"), [("orpo", 0.3), ("simpo", 2.0), ("cpo", 0.1)])
+def test_losses_without_a_reference_are_the_formulas(tmp_path: Path, loss: str, weight: float) -> None:
+    rows = preferences(3)
+    trainer = odds_trainer(
+        tmp_path, rows, method__loss=loss, method__weight=weight, method__imitation=0.7, optimization__batch_size=3,
+        adapter__kind="none", **({"method__margin": 0.4} if loss == "simpo" else {}),
+    )  # fmt: skip
+    assert trainer._packed == "segments"
+    trainer.model.eval()
+    wanted, chosen_sum, chosen_tokens = 0.0, 0.0, 0
+    for place in range(3):
+        row, sums, counts = trainer.train_dataset[place], [], []
+        for answer in (row.chosen_ids, row.rejected_ids):
+            ids = torch.tensor([row.prompt_ids + answer])
+            with torch.no_grad():
+                logs = trainer.model(ids).logits[0].log_softmax(-1)
+            first = len(row.prompt_ids)
+            sums.append(sum(logs[first + n - 1, token].item() for n, token in enumerate(answer)))
+            counts.append(len(answer))
+        better, worse = sums[0] / counts[0], sums[1] / counts[1]
+        if loss == "orpo":
+            odds = [math.log(math.exp(mean) / (1 - math.exp(mean))) for mean in (better, worse)]
+            wanted += weight * math.log1p(math.exp(-(odds[0] - odds[1]))) / 3
+        elif loss == "simpo":
+            wanted += math.log1p(math.exp(-(weight * (better - worse) - 0.4))) / 3
+        else:
+            wanted += math.log1p(math.exp(-weight * (sums[0] - sums[1]))) / 3
+        chosen_sum, chosen_tokens = chosen_sum + sums[0], chosen_tokens + counts[0]
+    wanted -= 0.7 * chosen_sum / chosen_tokens
+    for packed_attention in ("segments", None):  # the same with padding
+        trainer._packed = packed_attention
+        batch = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[place] for place in range(3)]))
+        with torch.no_grad():
+            assert trainer.compute_loss(trainer.model, batch).item() == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["orpo", "simpo", "cpo"])
+@pytest.mark.parametrize("adapter", ["lora", "none"])
+def test_the_better_answer_wins_on_pairs_kept_back(tmp_path: Path, loss: str, adapter: str) -> None:
+    rows = preferences(40)
+    trainer = odds_trainer(
+        tmp_path, rows[:28], evaluation_rows=rows[28:], steps=25, method__loss=loss, adapter__kind=adapter,
+        method__weight=2.0 if loss == "simpo" else 0.1, optimization__learning_rate=2e-3 if adapter == "none" else 1e-2,
+    )  # fmt: skip
+    before = trainer.evaluate()
+    trainer.train()
+    after = trainer.evaluate()
+    assert after["eval_accuracy"] > 0.75 and after["eval_margin"] > before["eval_margin"]
+    assert after["eval_loss"] < before["eval_loss"]
+
+
+def test_a_run_without_a_reference_goes_on_exactly(tmp_path: Path) -> None:
+    from transformers import set_seed
+
+    rows, ends = preferences(30), []
+    for name, first in (("whole", 12), ("parts", 7)):
+        set_seed(1)
+        trainer = odds_trainer(tmp_path / name, rows, steps=12, adapter__dropout=0.1)
+        trainer.args.save_steps = trainer.args.max_steps = first
+        trainer.args.save_strategy = "steps"
+        trainer.train()
+        if first == 7:
+            set_seed(99)
+            trainer = odds_trainer(tmp_path / name, rows, steps=12, adapter__dropout=0.1)
+            trainer.train(resume_from_checkpoint=str(next((tmp_path / name / "out").glob("checkpoint-7"))))
+        ends.append({name: weight.clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad})
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

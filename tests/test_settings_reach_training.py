@@ -123,6 +123,10 @@ REACH: dict[str, list[Case]] = {
     ],
     "dpo.label_smoothing": [Case(0.3, see.of_trainer("label_smoothing"), beside={"method.loss": "robust"})],
     "reward.centre": [Case(0.5, see.of_trainer("_centre"))],
+    "orpo.loss": [Case("simpo", see.of_trainer("_loss")), Case("cpo", see.of_trainer("_loss"))],
+    "orpo.weight": [Case(0.4, see.of_trainer("_weight"))],
+    "orpo.margin": [Case(0.9, see.of_trainer("_margin"), beside={"method.loss": "simpo"})],
+    "orpo.imitation": [Case(0.3, see.of_trainer("_imitation"))],
     "pretrain.packing": [Case(True, lambda made: len(made.trainer.train_dataset) < 40, True)],
     "dpo.sft_weight": [Case(0.5, see.of_trainer("loss_types", "loss_weights"), [["sigmoid", "sft"], [1.0, 0.5]])],
 }
@@ -137,6 +141,7 @@ ELSEWHERE = {
     "optimization.optimizer=paged_adamw_32bit": f"{ARGUMENTS}::test_every_optimizer_is_known_to_transformers",
     "dpo:data.learn": f"{DPO}::test_the_preferred_answer_gains_on_the_other",  # answers are all there is to learn
     "classify:data.learn": f"{SCORING}::test_what_is_shown_is_learned_also_of_rows_kept_back",  # the label is
+    "orpo:data.learn": f"{SCORING}::test_the_better_answer_wins_on_pairs_kept_back",
     "reward:data.learn": f"{SCORING}::test_what_is_shown_is_learned_also_of_rows_kept_back",
     "pretrain:data.learn": f"{TEXTS}_a_token_and_are_foreseen_better_afterwards",  # every token is
     "reward:evaluation.questions": "tests/test_engine_scoring.py::test_a_reward_model_prefers_and_says_what_it_needs",

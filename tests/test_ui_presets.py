@@ -44,7 +44,8 @@ def groups(models: list[Any], memory: Memory, card: bool) -> dict[str, str]:
 def test_on_a_computer_as_it_comes_the_presets_for_the_starter_work_and_the_others_say_what_they_need() -> None:
     found = groups([STARTER], ROOM, card=False)
     assert {name for name, group in found.items() if group == NOW} == {
-        "first-run", "first-run-zh", "own-data", "own-pairs", "shorter-kinder", "classify-starter", "reward-starter",
+        "first-run", "first-run-zh", "own-data", "own-pairs", "shorter-kinder", "classify-starter",
+        "orpo-starter", "pretrain-starter", "reward-starter",
     }  # fmt: skip
     assert found["full-tuning-small"] == MODEL
     assert found["lora-8gb"] == found["dpo-lora"] == found["qlora-24gb"] == CARD

@@ -110,6 +110,13 @@ def lay_adapter(model: Any, config: Any) -> Any:
     return get_peft_model(model, config)
 
 
+def lay_on(model: Any, config: Any) -> Any:
+    """A model that writes with a fresh adapter; as it is where there is none."""
+    from peft import get_peft_model
+
+    return model if config is None else get_peft_model(model, config)
+
+
 def places_of_ends(ids: torch.Tensor, borders: Sequence[int], pad: int | None) -> torch.Tensor:
     """Where in a long row of texts, one behind the other, each ends: the last token that is no padding, as transformers' heads
     look for it.
