@@ -299,7 +299,7 @@ def odds_trainer(folder: Path, rows: list[dict[str, Any]], **changes: Any) -> An
 def test_losses_without_a_reference_are_the_formulas(tmp_path: Path, loss: str, weight: float) -> None:
     rows = preferences(3)
     trainer = odds_trainer(
-        tmp_path, rows, method__loss=loss, method__weight=weight, method__imitation=0.7, optimization__batch_size=3,
+        tmp_path, rows, method__objective=loss, method__weight=weight, method__imitation=0.7, optimization__batch_size=3,
         adapter__kind="none", **({"method__margin": 0.4} if loss == "simpo" else {}),
     )  # fmt: skip
     assert trainer._packed == "segments"
@@ -336,7 +336,7 @@ def test_losses_without_a_reference_are_the_formulas(tmp_path: Path, loss: str, 
 def test_the_better_answer_wins_on_pairs_kept_back(tmp_path: Path, loss: str, adapter: str) -> None:
     rows = preferences(40)
     trainer = odds_trainer(
-        tmp_path, rows[:28], evaluation_rows=rows[28:], steps=25, method__loss=loss, adapter__kind=adapter,
+        tmp_path, rows[:28], evaluation_rows=rows[28:], steps=25, method__objective=loss, adapter__kind=adapter,
         method__weight=2.0 if loss == "simpo" else 0.1, optimization__learning_rate=2e-3 if adapter == "none" else 1e-2,
     )  # fmt: skip
     before = trainer.evaluate()

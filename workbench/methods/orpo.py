@@ -16,7 +16,7 @@ class ORPOOptions(MethodOptions):
     """Which loss, and how strongly the preference counts."""
 
     kind: Literal["orpo"] = knob("orpo", METHOD_LABEL, METHOD_HELP, level="basic")
-    loss: Literal["orpo", "simpo", "cpo"] = knob(
+    objective: Literal["orpo", "simpo", "cpo"] = knob(
         "orpo",
         Text("Preference loss", "偏好损失"),
         Text(
@@ -25,11 +25,10 @@ class ORPOOptions(MethodOptions):
             "如何区分好坏回答。ORPO 模仿好的并远离差的；SimPO 按词元比较可能性并要求间隔；CPO 比较整个回答。",
         ),
         choices={"orpo": Text("ORPO", "ORPO"), "simpo": Text("SimPO", "SimPO"), "cpo": Text("CPO", "CPO")},
-        also=("pref_loss",),
     )
     weight: float = knob(
         0.1,
-        Text("Strength of the preference (lambda, beta)", "偏好的强度（lambda、beta）"),
+        Text("Strength of the preference (lambda)", "偏好的强度（lambda）"),
         Text(
             "Higher: the two answers are driven further apart; lower: more like imitation alone. Usual are 0.1 with ORPO and CPO, 2 with "
             "SimPO.",
@@ -37,7 +36,6 @@ class ORPOOptions(MethodOptions):
         ),
         gt=0,
         le=10,
-        also=("pref_beta", "orpo_beta", "beta"),
     )
     margin: float = knob(
         0.5,
@@ -49,7 +47,7 @@ class ORPOOptions(MethodOptions):
         ge=0,
         le=10,
         also=("simpo_gamma",),
-        when=("loss", ("simpo",)),
+        when=("objective", ("simpo",)),
     )
     imitation: float = knob(
         1.0,
@@ -114,7 +112,7 @@ class ORPO(Method):
 
         options: Any = parts.config.method
         return OddsTrainer(
-            loss=options.loss,
+            loss=options.objective,
             weight=options.weight,
             margin=options.margin,
             imitation=options.imitation,
