@@ -196,3 +196,13 @@ def test_what_cannot_be_learned_is_said_at_its_field_before_anything_is_loaded(
     assert words in problems[field].to("en") and problems[field].to("zh")
     with pytest.raises(WorkbenchError):
         engine.submit(config)
+
+
+def test_a_setting_that_a_method_leaves_aside_is_named(engine: Engine) -> None:
+    said = [text.to("en") for text in engine.findings(config_for("reward", "pairs", data__learn="all"))]
+    assert "“Learn from” is set, but reward model does not use it." in said, said
+    assert not [
+        text
+        for text in engine.findings(config_for("sft", "pairs", data__learn="all"))
+        if "does not use" in text.to("en")
+    ]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from workbench.config.errors import WorkbenchError
+from workbench.config.fields import knobs, value_at
 from workbench.config.run import RunConfig
 from workbench.config.text import Text, counted, listed, same
 from workbench.data.columns import Column, use_sentences
@@ -19,6 +20,7 @@ from workbench.data.formats import FORMAT_NAMES, KIND_NAMES, Example
 from workbench.data.library import DataLibrary, Loaded
 from workbench.data.notices import repeat_notices, with_rows
 from workbench.engine.plan import EVALUATION_ROWS, kept_back
+from workbench.methods import METHODS
 
 MADE_OF = ("instruction", "question", "input", "context")  # roles of columns that together make a question
 SEARCHED = 200  # first rows among which one is looked for that shows how a question is put together
@@ -134,6 +136,19 @@ def before_start(config: RunConfig, data: DataLibrary, allow_paths: bool) -> lis
             head = counted(len(loaded.examples), *_HEAD).with_(what=what, name=loaded.info.name, rows=rows)
             lines += [head, *items]
     return [*lines, *overlap(config, data, allow_paths)]
+
+
+def ignored(config: RunConfig) -> list[Text]:
+    """The settings that somebody gave another value than their default and the run's method leaves aside."""
+    method, nested = METHODS[config.method.kind], config.values()
+    return [
+        _IGNORED.with_(label=setting.knob.label, method=method.called)
+        for setting in knobs(RunConfig)
+        if setting.path in method.ignores and value_at(nested, setting.path) not in (None, setting.default)
+    ]
+
+
+_IGNORED = Text("“{label}” is set, but {method} does not use it.", "设置了“{label}”，但{method}用不到它。")
 
 
 def unused(config: RunConfig, data: DataLibrary, allow_paths: bool) -> list[Text]:

@@ -13,7 +13,7 @@ from workbench.config.text import Text
 from workbench.data.library import DataLibrary, DatasetInfo
 from workbench.engine import checks, findings, takeaway, views
 from workbench.engine.board import Board
-from workbench.engine.fitting import USUAL_ROW, MemoryFit, longest_row, memory_fit, shape_of_folder, this_machine
+from workbench.engine.fitting import USUAL_ROW, MemoryFit, memory_fit, shape_of_folder, this_machine
 from workbench.engine.hardware import has_card, memory
 from workbench.engine.jobs.measure import latest
 from workbench.engine.keeping import Keep, keep
@@ -88,7 +88,7 @@ class Looking:
     def longest_row(self, name: str) -> int:
         """Tokens of a data set's longest row, guessed from its characters; 0 where it can't be read."""
         try:
-            return longest_row(self.data.load(name, allow_paths=self.allow_paths).examples)
+            return self._views.longest_row(name, allow_paths=self.allow_paths)
         except WorkbenchError:
             return 0
 
@@ -120,11 +120,11 @@ class Looking:
 
     def findings(self, config: RunConfig) -> list[Text]:
         """What to know of a run before it starts, line by line: settings and data that are not used, rows that stand twice."""
-        return config.idle() + findings.before_start(config, self.data, self.allow_paths)
+        return config.idle() + findings.ignored(config) + findings.before_start(config, self.data, self.allow_paths)
 
     def unused(self, config: RunConfig) -> list[Text]:
         """The same in short: which settings, how many rows and which columns are not used, of what was read already."""
-        return config.idle() + findings.unused(config, self.data, self.allow_paths)
+        return config.idle() + findings.ignored(config) + findings.unused(config, self.data, self.allow_paths)
 
     def overlap(self, config: RunConfig) -> list[Text]:
         """Whether a run also learns the rows that it is checked with; empty when it does not."""

@@ -14,6 +14,7 @@ from workbench.config.run import RunConfig
 from workbench.config.text import Text
 from workbench.data.library import DataLibrary, Examples
 from workbench.engine import findings, heavy
+from workbench.engine.fitting import longest_row
 from workbench.engine.records import RunRecord
 from workbench.models.catalog import ModelCatalog
 
@@ -40,6 +41,7 @@ class Views:
         self._lock = threading.Lock()
         self._tokenizers: dict[Path, Any] = {}
         self._counts: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._longest: dict[str, int] = {}
 
     def inspect(
         self, dataset_id: str, model_id: str, max_length: int, learn: str, *, allow_paths: bool
@@ -73,6 +75,14 @@ class Views:
     def read(self, dataset_id: str, *, allow_paths: bool) -> dict[str, Any]:
         """A data set as it was read, without any model: see `findings.view`."""
         return findings.view(self._data.load(dataset_id, allow_paths=allow_paths))
+
+    def longest_row(self, dataset_id: str, *, allow_paths: bool) -> int:
+        """Tokens of the longest row, guessed from its characters; kept, since each look at a form asks for it."""
+        loaded = self._data.load(dataset_id, allow_paths=allow_paths)
+        with self._lock:
+            if loaded.fingerprint not in self._longest:
+                self._longest[loaded.fingerprint] = longest_row(loaded.examples)
+            return self._longest[loaded.fingerprint]
 
     def sample(self, dataset_id: str, start: int, count: int, *, allow_paths: bool) -> Examples:
         """Some rows, normalised; at most 100 at once."""

@@ -76,6 +76,7 @@ class Method(ABC):
         task: what the model that it makes is there for.
         metrics: its own numbers, as its trainer logs them; charts, tiles, command line and record follow.
         watch: what to look at in the chart, and what a good run looks like.
+        ignores: paths of settings outside its own section that it leaves aside; they are named where somebody set them.
         short: its name in half a sentence, where its kind is none.
     """
 
@@ -88,6 +89,7 @@ class Method(ABC):
     task: ClassVar[Task] = CAUSAL
     metrics: ClassVar[tuple[Metric, ...]] = ()
     watch: ClassVar[Text] = Text("", "")
+    ignores: ClassVar[tuple[str, ...]] = ()
     short: ClassVar[Text | None] = None
 
     @property

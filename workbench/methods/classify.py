@@ -39,6 +39,7 @@ class Classify(Method):
     data_kinds: ClassVar[tuple[str, ...]] = ("labels",)
     Options: ClassVar[type[MethodOptions]] = ClassifyOptions
     task: ClassVar[Task] = CLASSIFICATION
+    ignores: ClassVar[tuple[str, ...]] = ("data.learn",)
     watch: ClassVar[Text] = Text(
         "Watch the accuracy on the rows kept back: it should rise well above the share of the most frequent label. When it falls "
         "while that of the training still rises, the rows are learned by heart.",

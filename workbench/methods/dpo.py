@@ -83,6 +83,7 @@ class DPO(Method):
     data_kinds: ClassVar[tuple[str, ...]] = ("preference",)
     Options: ClassVar[type[MethodOptions]] = DPOOptions
     sequences: ClassVar[int] = 2
+    ignores: ClassVar[tuple[str, ...]] = ("data.learn",)
     watch: ClassVar[Text] = Text(
         "Watch the margin: it should rise on the pairs kept back, too, and the better answer should win more than half of the "
         "time. A margin that rises without end means that both answers become unlikely: raise beta.",

@@ -77,6 +77,7 @@ class ORPO(Method):
     data_kinds: ClassVar[tuple[str, ...]] = ("preference",)
     Options: ClassVar[type[MethodOptions]] = ORPOOptions
     sequences: ClassVar[int] = 2
+    ignores: ClassVar[tuple[str, ...]] = ("data.learn",)
     watch: ClassVar[Text] = Text(
         "Watch how often the better answer wins on the pairs kept back; it should rise while the loss falls.",
         "请看留出的偏好对上好回答胜出的比例：它应随损失下降而上升。",

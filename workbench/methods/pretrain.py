@@ -45,6 +45,7 @@ class Pretrain(SFT):
     )
     data_kinds: ClassVar[tuple[str, ...]] = ("text",)
     Options: ClassVar[type[MethodOptions]] = PretrainOptions
+    ignores: ClassVar[tuple[str, ...]] = ("data.learn",)
     watch: ClassVar[Text] = Text(
         "Watch the loss on the texts kept back: it should fall and stay down. It ends higher than with answers, since most of a "
         "text cannot be foreseen.",

@@ -46,6 +46,7 @@ class Reward(Method):
     Options: ClassVar[type[MethodOptions]] = RewardOptions
     sequences: ClassVar[int] = 2
     task: ClassVar[Task] = REWARD
+    ignores: ClassVar[tuple[str, ...]] = ("data.learn", "evaluation.questions")
     watch: ClassVar[Text] = Text(
         "Watch how often the better answer wins on the pairs kept back: 50 % is guessing, from 75 % on it can be used.",
         "请看留出的偏好对上好回答胜出的比例：50% 等于瞎猜，达到 75% 以上就可以使用。",

@@ -220,6 +220,8 @@ def sentence(record: Any, view: RunView, lang: str, ahead: str = "", damage: Seq
         first, second = known.get(record.status, _RUNS)
         if record.status == "queued" and ahead:
             second = _BEHIND.with_(name=ahead)
+        if record.active and (method := METHODS.get(record.method)) is not None and method.watch.to(lang):
+            second = Text("{second} {watch}", "{second}{watch}").with_(second=second, watch=method.watch)
         shown = view.verdict if record.status == "completed" else None
         parts = [_judged(shown, lang) if shown else html.verdict(first.to(lang), second.to(lang))]
     if record.status == "stopped" and view.verdict:
